@@ -1,0 +1,268 @@
+//! The command line: what the kernel gets, and which words are for stage0.
+//!
+//! The kernel gets the pack's own text first, then the builder's words. Words are separated by white space that is not
+//! within double quotes, as Linux reads them. A word of the builder's that begins with [`PREFIX`] is for stage0 and is
+//! taken out; in a pack's own text such a word is an error. From a locked pack the kernel gets only those of the
+//! builder's words that the pack allows.
+
+use core::fmt;
+
+/// What a word for stage0 begins with.
+pub const PREFIX: &str = "stage0.";
+
+/// Most bytes of a builder's command line: QEMU's buffer is 4096 with its NUL, Linux takes 2048, Xen 1024.
+pub const MAX_BUILDER_LEN: usize = 4095;
+
+/// Most bytes of what the kernel gets: a pack's own, a space, and a builder's.
+pub const MAX_LEN: usize = crate::format::MAX_CMDLINE_LEN as usize + 1 + MAX_BUILDER_LEN;
+
+/// The text that the kernel gets.
+pub type KernelCmdline = heapless::String<MAX_LEN>;
+
+/// What a builder asks of stage0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// `stage0.quiet`: print nothing unless something is wrong.
+    pub quiet: bool,
+    /// `stage0.timing`: print what each phase took.
+    pub timing: bool,
+}
+
+/// Why there is no command line for the kernel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CmdlineError {
+    /// A word for stage0 that it does not know. Ignored, it might have been meant to forbid something.
+    UnknownOption {
+        /// The word, or as much of it as fits.
+        word: heapless::String<48>,
+    },
+    /// A pack's own text has a word for stage0.
+    OptionInPack {
+        /// The word, or as much of it as fits.
+        word: heapless::String<48>,
+    },
+    /// A builder's text beyond its bound.
+    BuilderTooLong {
+        /// Bytes of it.
+        found: usize,
+    },
+    /// A pack's own text beyond its bound.
+    PackTooLong {
+        /// Bytes of it.
+        found: usize,
+    },
+    /// More than the protocol passes on.
+    TooLong {
+        /// Bytes that the protocol passes on.
+        limit: usize,
+        /// Bytes of the whole.
+        found: usize,
+    },
+}
+
+impl fmt::Display for CmdlineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownOption { word } => write!(
+                f,
+                "unknown option: builder's command line, expected stage0.quiet or stage0.timing, found {word}"
+            ),
+            Self::OptionInPack { word } => {
+                write!(f, "option for stage0 in a pack: pack's command line, expected none, found {word}")
+            }
+            Self::BuilderTooLong { found } => write!(
+                f,
+                "command line too long: builder's command line, expected at most {MAX_BUILDER_LEN} bytes, found {found}"
+            ),
+            Self::PackTooLong { found } => write!(
+                f,
+                "command line too long: pack's command line, expected at most {} bytes, found {found}",
+                crate::format::MAX_CMDLINE_LEN
+            ),
+            Self::TooLong { limit, found } => {
+                write!(f, "command line too long: pack's and builder's, expected at most {limit} bytes, found {found}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for CmdlineError {}
+
+/// The words of `text`, in order.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    core::iter::from_fn(move || {
+        rest = rest.trim_start_matches(is_space);
+        let mut quoted = false;
+        let end = rest.find(|c: char| {
+            quoted ^= c == '"';
+            !quoted && is_space(c)
+        });
+        let (word, after) = end.and_then(|end| rest.split_at_checked(end)).unwrap_or((rest, ""));
+        rest = after;
+        (!word.is_empty()).then_some(word)
+    })
+}
+
+fn is_space(c: char) -> bool {
+    c.is_ascii_whitespace()
+}
+
+/// Whether `word` is what `pattern` describes: `*` stands for any run of visible ASCII characters, also none; every other
+/// character for itself. At what is no visible ASCII character a kernel may split a word that is one here: Linux does at
+/// 0x0b and at 0xa0, which many letters have in UTF-8, and its early code at every space, in quotes or not. So a pattern
+/// lets through only such of them as it spells out. Takes at most `pattern.len() * word.len()` steps.
+pub fn matches(pattern: &str, word: &str) -> bool {
+    let (pattern, word) = (pattern.as_bytes(), word.as_bytes());
+    let (mut p, mut w) = (0, 0);
+    // Where the last star stands, and how much of the word it covers.
+    let mut star: Option<(usize, usize)> = None;
+    while w < word.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, w));
+                p += 1;
+            }
+            Some(byte) if *byte == word[w] => {
+                p += 1;
+                w += 1;
+            }
+            _ => {
+                let Some((at, covered)) = star.filter(|(_, covered)| word[*covered].is_ascii_graphic()) else {
+                    return false;
+                };
+                star = Some((at, covered + 1));
+                p = at + 1;
+                w = covered + 1;
+            }
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+/// What the builder asks of stage0. Read first, and from a locked pack's builder too.
+pub fn options(builder: &str) -> Result<Options, CmdlineError> {
+    if builder.len() > MAX_BUILDER_LEN {
+        return Err(CmdlineError::BuilderTooLong { found: builder.len() });
+    }
+    let mut options = Options::default();
+    for word in words(builder) {
+        match word.strip_prefix(PREFIX) {
+            None => {}
+            Some("quiet") => options.quiet = true,
+            Some("timing") => options.timing = true,
+            Some(_) => return Err(CmdlineError::UnknownOption { word: shortened(word) }),
+        }
+    }
+    Ok(options)
+}
+
+/// Refuses a pack's own text that may not be one.
+pub fn check_pack(text: &str) -> Result<(), CmdlineError> {
+    if text.len() as u64 > crate::format::MAX_CMDLINE_LEN {
+        return Err(CmdlineError::PackTooLong { found: text.len() });
+    }
+    match words(text).find(|word| word.starts_with(PREFIX)) {
+        Some(word) => Err(CmdlineError::OptionInPack { word: shortened(word) }),
+        None => Ok(()),
+    }
+}
+
+/// The text that the kernel gets: `pack`'s as it stands, then the `builder`'s words, of which a locked pack lets
+/// through those that match one of `allowed`. `limit` is the protocol's, in bytes.
+pub fn merge<'p>(
+    pack: &str,
+    builder: &str,
+    locked: bool,
+    allowed: impl Iterator<Item = &'p str> + Clone,
+    limit: usize,
+) -> Result<KernelCmdline, CmdlineError> {
+    check_pack(pack)?;
+    options(builder)?;
+    let mut text = KernelCmdline::new();
+    // The bounds checked above are those that the text's capacity is made of.
+    let mut add = |part: &str| text.push_str(part).map_err(|_| CmdlineError::TooLong { limit, found: part.len() });
+    add(pack)?;
+    let mut separator = if pack.is_empty() { "" } else { " " };
+    for word in words(builder) {
+        let passes = !locked || allowed.clone().any(|pattern| matches(pattern, word));
+        if passes && !word.starts_with(PREFIX) {
+            add(separator)?;
+            add(word)?;
+            separator = " ";
+        }
+    }
+    if text.len() > limit {
+        return Err(CmdlineError::TooLong { limit, found: text.len() });
+    }
+    Ok(text)
+}
+
+fn shortened(word: &str) -> heapless::String<48> {
+    let mut short = heapless::String::new();
+    for c in word.chars() {
+        if short.push(c).is_err() {
+            break;
+        }
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn words_are_split_as_linux_splits_them() {
+        let found: Vec<_> = words("  a=1\tb=\"x y\" c ").collect();
+        assert_eq!(found, ["a=1", "b=\"x y\"", "c"]);
+        assert_eq!(words("\"open quote").count(), 1);
+    }
+
+    #[test]
+    fn stars_match_any_run() {
+        assert!(matches("root=*", "root=/dev/xvda1"));
+        assert!(matches("*", ""));
+        assert!(matches("a*b*c", "aXbYbZc"));
+        assert!(!matches("a*b*c", "aXbY"));
+        assert!(!matches("root=", "root=/dev"));
+        assert!(!matches("", "x"));
+    }
+
+    #[test]
+    fn builders_words_follow_the_packs_own() {
+        let none = core::iter::empty();
+        assert_eq!(merge("quiet", "single stage0.quiet x", false, none.clone(), 100).unwrap(), "quiet single x");
+        assert_eq!(merge("", "a", false, none.clone(), 100).unwrap(), "a");
+        assert_eq!(merge("a  b", "", false, none, 100).unwrap(), "a  b");
+    }
+
+    #[test]
+    fn a_locked_pack_passes_on_only_what_it_allows() {
+        let allowed = ["ip=*"].into_iter();
+        assert_eq!(merge("ro", "init=/bin/sh ip=dhcp", true, allowed, 100).unwrap(), "ro ip=dhcp");
+    }
+
+    /// Linux separates words at 0x0b and 0xa0 too (lib/ctype.c), which is half of many a letter in UTF-8, and its first
+    /// code (arch/x86/lib/cmdline.c) at anything up to a space, in quotes or not.
+    #[test]
+    fn a_star_covers_nothing_at_which_a_kernel_may_split() {
+        for smuggled in ["ip=x\u{b}init=/bin/sh", "ip=\u{e0}init=/bin/sh", "ip=\"x init=/bin/sh \"", "ip=x\u{1}init=a"]
+        {
+            assert_eq!(merge("ro", smuggled, true, ["ip=*"].into_iter(), 100).unwrap(), "ro", "{smuggled:?}");
+        }
+        let written_out = ["dyndbg=\"file * +p\""].into_iter();
+        let builder = "dyndbg=\"file x.c +p\"";
+        assert_eq!(merge("", builder, true, written_out, 100).unwrap(), builder);
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_is_refused() {
+        let none = core::iter::empty();
+        assert!(matches!(merge("", "stage0.typo", true, none.clone(), 100), Err(CmdlineError::UnknownOption { .. })));
+        assert!(matches!(merge("stage0.quiet", "", false, none.clone(), 9), Err(CmdlineError::OptionInPack { .. })));
+        assert_eq!(merge("12345", "6789", false, none, 9), Err(CmdlineError::TooLong { limit: 9, found: 10 }));
+    }
+}

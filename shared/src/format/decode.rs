@@ -1,0 +1,432 @@
+//! Reading a manifest. Whatever [`Manifest::parse`] returns keeps every rule of [`super`]; its accessors rely on that.
+
+use sha2::{Digest, Sha256};
+use zerocopy::FromBytes;
+
+use super::error::{FormatError, Part};
+use super::wire::{
+    Codec, DECISION_LOCKED, DECISION_VIRT_BASE, DIGEST_START, FrameEntry, HEADER_LEN, Header, MemberEntry, MemberKind,
+    SIGNATURE_END, SignatureAlgorithm, SignatureSlot, StringEntry,
+};
+use super::{
+    MAGIC, MAX_ALLOWED, MAX_CMDLINE_LEN, MAX_FRAME_LEN, MAX_FRAME_STORED_LEN, MAX_FRAMES, MAX_KERNEL_LEN,
+    MAX_MANIFEST_LEN, MAX_MEMBERS, MAX_NAME_LEN, MAX_PACK_LEN, MAX_STRINGS_LEN, VERSION,
+};
+use crate::kernel::{Decisions, EntryRule, Mapping, Protocol};
+use crate::memory::{FileRange, PAGE_SIZE, Virt};
+
+/// A manifest whose digest and rules hold.
+#[derive(Clone, Copy)]
+pub struct Manifest<'a> {
+    header: &'a Header,
+    members: &'a [MemberEntry],
+    frames: &'a [FrameEntry],
+    allowed: &'a [StringEntry],
+    strings: &'a [u8],
+    decisions: Decisions,
+}
+
+/// One member of a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// What it is.
+    pub kind: MemberKind,
+    /// Its name.
+    pub name: &'a str,
+    /// Its stored bytes, within the pack.
+    pub stored: FileRange,
+    /// Bytes of its content.
+    pub content_len: u64,
+    /// SHA-256 of its content.
+    pub sha256: &'a [u8; 32],
+    /// BLAKE3 of its stored bytes; zero for the kernel.
+    pub blake3: &'a [u8; 32],
+}
+
+/// One frame of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Its number in the frame table.
+    pub index: usize,
+    /// The piece of the ELF file that it holds.
+    pub content: FileRange,
+    /// Its stored bytes, within the pack.
+    pub stored: FileRange,
+    /// How it is stored.
+    pub codec: Codec,
+    /// BLAKE3 of its stored bytes.
+    pub blake3: &'a [u8; 32],
+}
+
+impl Frame<'_> {
+    /// Whether `stored` are the bytes that the manifest names. Nothing may decode them before this said so.
+    pub fn verify(&self, stored: &[u8]) -> bool {
+        blake3::hash(stored) == *self.blake3
+    }
+}
+
+impl Member<'_> {
+    /// Whether `stored`, the bytes of a command line or module, are those that the manifest names.
+    pub fn verify(&self, stored: &[u8]) -> bool {
+        blake3::hash(stored) == *self.blake3
+    }
+}
+
+impl<'a> Manifest<'a> {
+    /// Reads the manifest at the start of `pack`, which may be longer than the pack, or hold the manifest alone.
+    /// `available` is how many bytes of the pack there are in all.
+    pub fn parse(pack: &'a [u8], available: u64) -> Result<Self, FormatError> {
+        let header = header(pack, available)?;
+        let manifest_len = header.manifest_len.get();
+        let manifest = usize::try_from(manifest_len)
+            .ok()
+            .and_then(|len| pack.get(..len))
+            .ok_or(FormatError::Truncated { part: Part::Manifest, expected: manifest_len, found: pack.len() as u64 })?;
+        check_digest(header, manifest)?;
+        let decisions = decisions(header)?;
+        check_signature_slot(&header.signature)?;
+
+        let tables = &manifest[HEADER_LEN..];
+        let (members, tables) = table::<MemberEntry>(tables, header.member_count.get())?;
+        let (frames, tables) = table::<FrameEntry>(tables, header.frame_count.get())?;
+        let (allowed, strings) = table::<StringEntry>(tables, header.allowed_count.get())?;
+        let parsed = Self { header, members, frames, allowed, strings, decisions };
+        parsed.check_members()?;
+        parsed.check_frames()?;
+        for (n, entry) in (0..).zip(allowed) {
+            string(strings, *entry, Part::Allowed(n))?;
+        }
+        Ok(parsed)
+    }
+
+    /// Bytes of the whole pack.
+    pub fn pack_len(&self) -> u64 {
+        self.header.pack_len.get()
+    }
+
+    /// Bytes of the manifest.
+    pub fn manifest_len(&self) -> u64 {
+        self.header.manifest_len.get()
+    }
+
+    /// SHA-256 of the manifest but for its digest and signature fields: what names the pack.
+    pub fn digest(&self) -> &'a [u8; 32] {
+        &self.header.digest
+    }
+
+    /// Who signed the digest.
+    pub fn signature(&self) -> (SignatureAlgorithm, &'a SignatureSlot) {
+        let slot = &self.header.signature;
+        (SignatureAlgorithm::from_number(slot.algorithm.get()).unwrap_or(SignatureAlgorithm::None), slot)
+    }
+
+    /// What a person decided when packing.
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// Whether only allowed words of the builder's command line reach the kernel: in a signed pack always.
+    pub fn is_locked(&self) -> bool {
+        self.header.decisions.flags.get() & DECISION_LOCKED != 0 || self.signature().0 != SignatureAlgorithm::None
+    }
+
+    /// The patterns of the words that a locked pack lets through.
+    pub fn allowed(&self) -> impl ExactSizeIterator<Item = &'a str> + Clone + use<'a> {
+        let strings = self.strings;
+        self.allowed.iter().map(move |entry| string(strings, *entry, Part::Pack).unwrap_or_default())
+    }
+
+    /// All members, the kernel first.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = Member<'a>> + Clone + use<'a> {
+        let strings = self.strings;
+        self.members.iter().map(move |entry| member(strings, entry))
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> Member<'a> {
+        member(self.strings, &self.members[0])
+    }
+
+    /// The pack's own command line.
+    pub fn cmdline(&self) -> Option<Member<'a>> {
+        self.members().find(|member| member.kind == MemberKind::Cmdline)
+    }
+
+    /// The modules, in the order in which they are handed over.
+    pub fn modules(&self) -> impl Iterator<Item = Member<'a>> + Clone + use<'a> {
+        self.members().filter(|member| member.kind == MemberKind::Module)
+    }
+
+    /// The kernel's frames, in the order of the ELF file, which they cover without a gap.
+    pub fn frames(&self) -> impl ExactSizeIterator<Item = Frame<'a>> + Clone + use<'a> {
+        self.frames.iter().enumerate().map(|(index, entry)| frame(index, entry))
+    }
+
+    /// The frames that hold a byte of `range` of the ELF file.
+    pub fn frames_of(&self, range: FileRange) -> impl Iterator<Item = Frame<'a>> + Clone + use<'a> {
+        let first = self
+            .frames
+            .partition_point(|entry| entry.content_offset.get() + u64::from(entry.content_len.get()) <= range.offset());
+        self.frames.iter().enumerate().skip(first).map_while(move |(index, entry)| {
+            let inside = !range.is_empty() && entry.content_offset.get() < range.end();
+            inside.then(|| frame(index, entry))
+        })
+    }
+
+    fn check_members(&self) -> Result<(), FormatError> {
+        let mut free = self.manifest_len();
+        for (n, entry) in (0..).zip(self.members) {
+            let part = Part::Member(n);
+            let kind = self.check_member(n, entry)?;
+            let stored = stored_range(entry.stored_offset.get(), entry.stored_len.get(), part)?;
+            bound(part, "stored offset", free, self.pack_len(), stored.offset())?;
+            let aligned = kind != MemberKind::Module || stored.offset().is_multiple_of(PAGE_SIZE);
+            let taken =
+                if kind == MemberKind::Module { stored.end().next_multiple_of(PAGE_SIZE) } else { stored.end() };
+            if !aligned {
+                let expected = stored.offset().next_multiple_of(PAGE_SIZE);
+                return Err(FormatError::Mismatch { part, field: "stored offset", expected, found: stored.offset() });
+            }
+            bound(part, "stored end", stored.offset(), self.pack_len(), taken)?;
+            free = taken;
+        }
+        Ok(())
+    }
+
+    /// Checks all of member `n` but where its stored bytes lie.
+    fn check_member(&self, n: u32, entry: &MemberEntry) -> Result<MemberKind, FormatError> {
+        let part = Part::Member(n);
+        let kind = MemberKind::from_number(entry.kind.get()).ok_or(FormatError::Unknown {
+            part,
+            field: "kind",
+            found: entry.kind.get(),
+        })?;
+        no_flags(part, entry.flags.get(), 0)?;
+        reserved(part, &entry.reserved)?;
+        string(self.strings, entry.name, part)?;
+        let ordered = match kind {
+            MemberKind::Kernel => n == 0,
+            MemberKind::Cmdline => n == 1,
+            MemberKind::Module => n > 0,
+        };
+        if !ordered {
+            return Err(FormatError::Order { part });
+        }
+        let (stored, content) = (entry.stored_len.get(), entry.content_len.get());
+        match kind {
+            MemberKind::Kernel => {
+                bound(part, "content length", 1, MAX_KERNEL_LEN, content)?;
+                reserved(part, &entry.blake3)?;
+            }
+            MemberKind::Cmdline => bound(part, "content length", 0, MAX_CMDLINE_LEN, content)?,
+            MemberKind::Module => {}
+        }
+        if kind != MemberKind::Kernel && stored != content {
+            return Err(FormatError::Mismatch { part, field: "stored length", expected: content, found: stored });
+        }
+        Ok(kind)
+    }
+
+    fn check_frames(&self) -> Result<(), FormatError> {
+        let kernel = self.kernel();
+        let mut content = 0;
+        let mut stored = kernel.stored.offset();
+        for (n, entry) in (0..).zip(self.frames) {
+            let part = Part::Frame(n);
+            let (content_len, stored_len) = (entry.content_len.get(), entry.stored_len.get());
+            let codec = Codec::from_number(entry.codec.get()).ok_or(FormatError::Unknown {
+                part,
+                field: "codec",
+                found: entry.codec.get(),
+            })?;
+            reserved(part, &entry.reserved.to_bytes())?;
+            bound(part, "content length", 1, MAX_FRAME_LEN.into(), content_len.into())?;
+            bound(part, "stored length", 1, MAX_FRAME_STORED_LEN.into(), stored_len.into())?;
+            equal(part, "content offset", content, entry.content_offset.get())?;
+            equal(part, "stored offset", stored, entry.stored_offset.get())?;
+            if codec == Codec::None {
+                equal(part, "stored length", content_len.into(), stored_len.into())?;
+            }
+            // At most 2^12 frames of at most 2^22 bytes, behind an offset of at most 2^36: no overflow.
+            content += u64::from(content_len);
+            stored += u64::from(stored_len);
+        }
+        equal(Part::Member(0), "content length", content, kernel.content_len)?;
+        equal(Part::Member(0), "stored length", stored - kernel.stored.offset(), kernel.stored.len())
+    }
+}
+
+/// Checks what can be checked of the header alone.
+fn header(pack: &[u8], available: u64) -> Result<&Header, FormatError> {
+    if let Some(found) = pack.first_chunk::<8>()
+        && *found != MAGIC
+    {
+        return Err(FormatError::Magic { found: *found });
+    }
+    let (header, _) = Header::ref_from_prefix(pack).map_err(|_| FormatError::Truncated {
+        part: Part::Header,
+        expected: HEADER_LEN as u64,
+        found: pack.len() as u64,
+    })?;
+    if header.version.get() != VERSION {
+        return Err(FormatError::Version { found: header.version.get() });
+    }
+    no_flags(Part::Header, header.flags.get(), 0)?;
+    reserved(Part::Header, &header.reserved)?;
+    reserved(Part::Header, &header.reserved_end)?;
+    bound(Part::Header, "member count", 1, MAX_MEMBERS.into(), header.member_count.get().into())?;
+    bound(Part::Header, "frame count", 1, MAX_FRAMES.into(), header.frame_count.get().into())?;
+    bound(Part::Header, "allowed-argument count", 0, MAX_ALLOWED.into(), header.allowed_count.get().into())?;
+    bound(Part::Header, "length of strings", 0, MAX_STRINGS_LEN.into(), header.strings_len.get().into())?;
+    // Bounded above: at most MAX_MANIFEST_LEN.
+    let manifest_len = HEADER_LEN as u64
+        + u64::from(header.member_count.get()) * size_of::<MemberEntry>() as u64
+        + u64::from(header.frame_count.get()) * size_of::<FrameEntry>() as u64
+        + u64::from(header.allowed_count.get()) * size_of::<StringEntry>() as u64
+        + u64::from(header.strings_len.get());
+    debug_assert!(manifest_len <= MAX_MANIFEST_LEN);
+    equal(Part::Header, "manifest length", manifest_len, header.manifest_len.get())?;
+    bound(Part::Header, "pack length", manifest_len, MAX_PACK_LEN, header.pack_len.get())?;
+    if header.pack_len.get() > available {
+        return Err(FormatError::Truncated { part: Part::Pack, expected: header.pack_len.get(), found: available });
+    }
+    Ok(header)
+}
+
+/// SHA-256 of a manifest but for its digest and signature fields.
+pub(super) fn manifest_digest(manifest: &[u8]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(&manifest[..DIGEST_START]);
+    hasher.update(&manifest[SIGNATURE_END..]);
+    hasher.finalize().into()
+}
+
+fn check_digest(header: &Header, manifest: &[u8]) -> Result<(), FormatError> {
+    let found = manifest_digest(manifest);
+    if found == header.digest {
+        return Ok(());
+    }
+    let short = |digest: &[u8; 32]| u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    Err(FormatError::Digest { expected: short(&header.digest), found: short(&found) })
+}
+
+fn decisions(header: &Header) -> Result<Decisions, FormatError> {
+    let wire = &header.decisions;
+    let part = Part::Decisions;
+    let flags = wire.flags.get();
+    no_flags(part, flags, DECISION_LOCKED | DECISION_VIRT_BASE)?;
+    let unknown = |field, found| FormatError::Unknown { part, field, found };
+    let virt_base = wire.virt_base.get();
+    let given = flags & DECISION_VIRT_BASE != 0;
+    if !given {
+        equal(part, "virt-base", 0, virt_base)?;
+    }
+    Ok(Decisions {
+        protocol: match wire.protocol.get() {
+            0 => None,
+            1 => Some(Protocol::Pvh),
+            2 => Some(Protocol::Pv),
+            3 => Some(Protocol::Direct),
+            found => return Err(unknown("protocol", found)),
+        },
+        mapping: match wire.mapping.get() {
+            0 => Mapping::Linear,
+            1 => Mapping::Segments,
+            found => return Err(unknown("mapping", found)),
+        },
+        entry: match wire.entry.get() {
+            0 => EntryRule::Notes,
+            1 => EntryRule::Physical,
+            2 => EntryRule::Virtual,
+            found => return Err(unknown("entry rule", found)),
+        },
+        virt_base: given.then_some(Virt(virt_base)),
+    })
+}
+
+fn check_signature_slot(slot: &SignatureSlot) -> Result<(), FormatError> {
+    let part = Part::Signature;
+    reserved(part, &slot.reserved.to_bytes())?;
+    let algorithm = SignatureAlgorithm::from_number(slot.algorithm.get()).ok_or(FormatError::Unknown {
+        part,
+        field: "algorithm",
+        found: slot.algorithm.get(),
+    })?;
+    let empty = slot.key_id == [0; 32] || slot.value == [0; 64];
+    match algorithm {
+        SignatureAlgorithm::None => {
+            reserved(part, &slot.key_id)?;
+            reserved(part, &slot.value)
+        }
+        SignatureAlgorithm::Ed25519 if empty => Err(FormatError::NoSignature),
+        SignatureAlgorithm::Ed25519 => Ok(()),
+    }
+}
+
+/// The first `count` entries of `bytes`, whose length the header's sum has been checked against, and what follows.
+fn table<T>(bytes: &[u8], count: u32) -> Result<(&[T], &[u8]), FormatError>
+where
+    T: FromBytes + zerocopy::Immutable + zerocopy::KnownLayout + zerocopy::Unaligned,
+{
+    <[T]>::ref_from_prefix_with_elems(bytes, count as usize).map_err(|_| FormatError::Truncated {
+        part: Part::Manifest,
+        expected: u64::from(count) * size_of::<T>() as u64,
+        found: bytes.len() as u64,
+    })
+}
+
+fn string(strings: &[u8], entry: StringEntry, part: Part) -> Result<&str, FormatError> {
+    let (offset, len) = (entry.offset.get(), entry.len.get());
+    bound(part, "text length", 1, MAX_NAME_LEN.into(), len.into())?;
+    bound(part, "text end", 0, strings.len() as u64, u64::from(offset) + u64::from(len))?;
+    let bytes = &strings[offset as usize..][..len as usize];
+    core::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or(FormatError::Text { part })
+}
+
+fn stored_range(offset: u64, len: u64, part: Part) -> Result<FileRange, FormatError> {
+    bound(part, "stored length", 0, MAX_PACK_LEN, len)?;
+    bound(part, "stored offset", 0, MAX_PACK_LEN, offset)?;
+    FileRange::new(offset, len).map_err(|_| FormatError::Order { part })
+}
+
+/// The member that a checked entry describes.
+fn member<'a>(strings: &'a [u8], entry: &'a MemberEntry) -> Member<'a> {
+    Member {
+        kind: MemberKind::from_number(entry.kind.get()).unwrap_or(MemberKind::Module),
+        name: string(strings, entry.name, Part::Pack).unwrap_or_default(),
+        stored: FileRange::new(entry.stored_offset.get(), entry.stored_len.get()).unwrap_or_default(),
+        content_len: entry.content_len.get(),
+        sha256: &entry.sha256,
+        blake3: &entry.blake3,
+    }
+}
+
+/// The frame that a checked entry describes.
+fn frame(index: usize, entry: &FrameEntry) -> Frame<'_> {
+    Frame {
+        index,
+        content: FileRange::new(entry.content_offset.get(), entry.content_len.get().into()).unwrap_or_default(),
+        stored: FileRange::new(entry.stored_offset.get(), entry.stored_len.get().into()).unwrap_or_default(),
+        codec: Codec::from_number(entry.codec.get()).unwrap_or(Codec::None),
+        blake3: &entry.blake3,
+    }
+}
+
+fn no_flags(part: Part, flags: u32, known: u32) -> Result<(), FormatError> {
+    match flags & !known {
+        0 => Ok(()),
+        unknown => Err(FormatError::Flags { part, found: unknown.into() }),
+    }
+}
+
+fn reserved(part: Part, bytes: &[u8]) -> Result<(), FormatError> {
+    if bytes.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(FormatError::Reserved { part }) }
+}
+
+fn bound(part: Part, field: &'static str, min: u64, max: u64, found: u64) -> Result<(), FormatError> {
+    if (min..=max).contains(&found) { Ok(()) } else { Err(FormatError::Bound { part, field, min, max, found }) }
+}
+
+fn equal(part: Part, field: &'static str, expected: u64, found: u64) -> Result<(), FormatError> {
+    if expected == found { Ok(()) } else { Err(FormatError::Mismatch { part, field, expected, found }) }
+}

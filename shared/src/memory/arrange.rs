@@ -1,0 +1,268 @@
+//! Where everything goes, before anything is moved or written.
+//!
+//! A kernel lies where it was linked, so whatever is there now has to leave: stage0 itself, the pack, the builder's
+//! other modules. What [`arrange`] returns is carried out in this order, and is right only in this order:
+//!
+//! 1. stage0's page tables are written, and stage0 moves itself;
+//! 2. the pack moves, then the builder's modules in their order, each as `memmove` does;
+//! 3. the scratch is used, the kernel is decoded into place;
+//! 4. start_info and trampoline are written, and the kernel is entered.
+
+use core::fmt;
+
+use super::claims::{Claim, ClaimError, Claims, Holder, span};
+use super::{GIB, MIB, PhysRange, Ram};
+use crate::format::Codec;
+use crate::kernel::Relocation;
+
+/// Most modules that the builder may pass beside the pack. libxl passes one besides, QEMU and Xen's dom0 builder none.
+pub const MAX_MODULES: usize = 8;
+
+/// Bytes of the page tables on which stage0 loads: one top level; a window on the first 4 GiB in pages of 2 MiB (one
+/// and four); stage0 itself in pages of 4 KiB (one, one, and two); the trampoline 1:1 (one, one, and one).
+pub const TABLES_LEN: u64 = 13 * 4096;
+
+/// Bytes of what a PVH kernel is handed: start_info, modules with their command lines, 128 regions of memory map, the
+/// longest command line.
+pub const START_INFO_LEN: u64 = 6 * 4096;
+
+/// Most bytes of a module's own command line: libxl gives each 1024 with the NUL.
+pub const MAX_MODULE_CMDLINE_LEN: usize = 1023;
+
+/// Bytes into which the parts of an ELF file are decoded that a plan needs.
+pub const VIEW_LEN: u64 = 256 << 10;
+
+/// Bytes that decoding a frame of `codec` needs: zstd's decoder keeps a window of 2 MiB and tables.
+pub const fn decoder_len(codec: Codec) -> u64 {
+    match codec {
+        Codec::None | Codec::Lz4 => 0,
+        Codec::Zstd => 4 * MIB,
+    }
+}
+
+/// Bytes of scratch for a kernel whose frames have these codecs: views, then what the hungriest decoder needs.
+pub fn scratch_len(codecs: impl Iterator<Item = Codec>) -> u64 {
+    VIEW_LEN + codecs.map(decoder_len).max().unwrap_or(0)
+}
+
+/// What lies where when stage0 begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// The domain's RAM.
+    pub ram: &'a Ram,
+    /// stage0's image with its stack and tables.
+    pub stage0: PhysRange,
+    /// The pack, up to its last page's end.
+    pub pack: PhysRange,
+    /// The modules that the builder passed beside the pack; at most [`MAX_MODULES`].
+    pub modules: &'a [PhysRange],
+    /// ACPI's root pointer, if there is one.
+    pub rsdp: Option<PhysRange>,
+}
+
+/// What is to come.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The kernel's areas, each to be claimed as a whole.
+    pub kernel: &'a [PhysRange],
+    /// Where else the kernel could lie.
+    pub relocation: Option<Relocation>,
+    /// Bytes of scratch.
+    pub scratch: u64,
+}
+
+/// Where everything goes.
+#[derive(Clone, Debug)]
+pub struct Arrangement {
+    /// How far up the kernel lies from where it was linked, modulo 2^64.
+    pub shift: u64,
+    /// stage0's image.
+    pub stage0: PhysRange,
+    /// Its page tables: [`TABLES_LEN`] bytes.
+    pub tables: PhysRange,
+    /// Scratch.
+    pub scratch: PhysRange,
+    /// The pack.
+    pub pack: PhysRange,
+    /// The builder's modules.
+    pub modules: heapless::Vec<PhysRange, MAX_MODULES>,
+    /// What the kernel is handed: [`START_INFO_LEN`] bytes.
+    pub start_info: PhysRange,
+    /// The page from which the kernel is entered.
+    pub trampoline: PhysRange,
+    /// All of the above, and the kernel.
+    pub claims: Claims,
+}
+
+/// Why not everything finds its place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ArrangeError {
+    /// Something cannot lie where it must, or anywhere.
+    Claim(ClaimError),
+    /// The kernel's place is beyond what stage0 maps.
+    TooHigh {
+        /// The kernel's place.
+        kernel: PhysRange,
+    },
+    /// More modules than are kept.
+    TooManyModules {
+        /// How many there are.
+        found: usize,
+    },
+}
+
+impl From<ClaimError> for ArrangeError {
+    fn from(error: ClaimError) -> Self {
+        Self::Claim(error)
+    }
+}
+
+impl fmt::Display for ArrangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Claim(error) => error.fmt(f),
+            Self::TooHigh { kernel } => {
+                write!(f, "kernel lies too high: kernel, expected a place below {:#x}, found {kernel}", 4 * GIB)
+            }
+            Self::TooManyModules { found } => {
+                write!(f, "too many modules: builder, expected at most {MAX_MODULES} beside the pack, found {found}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for ArrangeError {}
+
+/// Where stage0's own things may go: above the first mebibyte, which firmware and builders use, and where 32-bit code
+/// reaches.
+const REACHABLE: PhysRange = span(MIB, 4 * GIB);
+/// Where a Linux reads start_info while only the first gibibyte is mapped (arch/x86/platform/pvh/head.S).
+const FIRST_GIB: PhysRange = span(MIB, GIB);
+
+/// A place for `len` bytes of scratch while nothing is known of the kernel yet.
+pub fn first_scratch(found: &Found<'_>, len: u64) -> Result<PhysRange, ArrangeError> {
+    let mut claims = Claims::default();
+    if let Some(rsdp) = found.rsdp {
+        claims.claim(rsdp, Holder::Rsdp)?;
+    }
+    let mut avoid: heapless::Vec<PhysRange, { MAX_MODULES + 2 }> = heapless::Vec::new();
+    for range in [found.stage0, found.pack].iter().chain(found.modules) {
+        avoid.push(*range).map_err(|_| ArrangeError::TooManyModules { found: found.modules.len() })?;
+    }
+    Ok(claims.allocate(found.ram, len, REACHABLE, Holder::Scratch, &avoid)?)
+}
+
+/// Finds a place for everything.
+pub fn arrange(found: &Found<'_>, wanted: &Wanted<'_>) -> Result<Arrangement, ArrangeError> {
+    if found.modules.len() > MAX_MODULES {
+        return Err(ArrangeError::TooManyModules { found: found.modules.len() });
+    }
+    let ram = found.ram;
+    let mut claims = Claims::default();
+    if let Some(rsdp) = found.rsdp {
+        claims.claim(rsdp, Holder::Rsdp)?;
+    }
+    let shift = claim_kernel(&mut claims, ram, wanted)?;
+
+    // What can stay stays, and is in nobody's way; what cannot is in the way of others until it has moved.
+    let mut movers = Movers::default();
+    movers.stay_or_move(&mut claims, found.stage0, Holder::Stage0)?;
+    movers.stay_or_move(&mut claims, found.pack, Holder::Pack)?;
+    for (n, module) in found.modules.iter().enumerate() {
+        movers.stay_or_move(&mut claims, *module, Holder::Module(n))?;
+    }
+    let pack = movers.destination(&mut claims, ram, found.pack, Holder::Pack)?;
+    let mut modules = heapless::Vec::new();
+    for (n, module) in found.modules.iter().enumerate() {
+        let place = movers.destination(&mut claims, ram, *module, Holder::Module(n))?;
+        modules.push(place).map_err(|_| ArrangeError::TooManyModules { found: found.modules.len() })?;
+    }
+    let stage0 = movers.destination(&mut claims, ram, found.stage0, Holder::Stage0)?;
+    let tables = claims.allocate(ram, TABLES_LEN, REACHABLE, Holder::PageTables, &movers.all())?;
+    let start_info = claims.allocate(ram, START_INFO_LEN, FIRST_GIB, Holder::StartInfo, &[])?;
+    let trampoline = claims.allocate(ram, super::PAGE_SIZE, FIRST_GIB, Holder::Trampoline, &[])?;
+    let scratch = claims.allocate(ram, wanted.scratch, REACHABLE, Holder::Scratch, &[])?;
+    Ok(Arrangement { shift, stage0, tables, scratch, pack, modules, start_info, trampoline, claims })
+}
+
+/// What has to leave its place, in the order in which it does.
+#[derive(Default)]
+struct Movers {
+    list: heapless::Vec<Claim, { MAX_MODULES + 2 }>,
+}
+
+impl Movers {
+    fn stay_or_move(&mut self, claims: &mut Claims, range: PhysRange, holder: Holder) -> Result<(), ClaimError> {
+        if claims.held(&range).is_none() {
+            return claims.claim(range, holder);
+        }
+        self.list.push(Claim { range, holder }).map_err(|_| ClaimError::TooMany)
+    }
+
+    /// The places of all that has not moved while `holder` does. stage0 moves first, each other after those before it;
+    /// only stage0 may not overlap the place that it leaves.
+    fn in_the_way(&self, holder: Holder) -> heapless::Vec<PhysRange, { MAX_MODULES + 2 }> {
+        let at = self.list.iter().position(|claim| claim.holder == holder);
+        let from = at.map_or(0, |at| if holder == Holder::Stage0 { 0 } else { at + 1 });
+        self.list.iter().skip(from).map(|claim| claim.range).collect()
+    }
+
+    fn all(&self) -> heapless::Vec<PhysRange, { MAX_MODULES + 2 }> {
+        self.list.iter().map(|claim| claim.range).collect()
+    }
+
+    fn destination(
+        &self,
+        claims: &mut Claims,
+        ram: &Ram,
+        range: PhysRange,
+        holder: Holder,
+    ) -> Result<PhysRange, ClaimError> {
+        if !self.list.iter().any(|claim| claim.holder == holder) {
+            return Ok(range);
+        }
+        claims.allocate(ram, range.len(), REACHABLE, holder, &self.in_the_way(holder))
+    }
+}
+
+/// Claims the kernel's areas where it was linked or, if that cannot be and it allows it, elsewhere.
+fn claim_kernel(claims: &mut Claims, ram: &Ram, wanted: &Wanted<'_>) -> Result<u64, ArrangeError> {
+    let first_error = match claim_shifted(claims, ram, wanted.kernel, 0) {
+        Ok(()) => return Ok(0),
+        Err(error) => error,
+    };
+    let Some(relocation) = wanted.relocation else { return Err(first_error) };
+    claims.release(Holder::Kernel);
+    let hull = wanted.kernel.iter().fold(PhysRange::default(), |hull, area| hull.hull(area));
+    let behind_rsdp: heapless::Vec<_, 1> = claims.list().iter().take(1).map(|claim| claim.range.end()).collect();
+    let starts = ram.ranges().iter().map(PhysRange::start).chain(behind_rsdp.iter().copied());
+    let places = starts
+        .filter_map(|start| start.0.max(relocation.min.0).max(MIB).checked_next_multiple_of(relocation.align.max(1)))
+        .filter(|place| place.checked_add(hull.len()).is_some_and(|end| end - 1 <= relocation.max.0));
+    // Each place once, the lowest first.
+    let mut last = None;
+    while let Some(place) = places.clone().filter(|place| Some(*place) > last).min() {
+        let shift = place.wrapping_sub(hull.start().0);
+        if claim_shifted(claims, ram, wanted.kernel, shift).is_ok() {
+            return Ok(shift);
+        }
+        claims.release(Holder::Kernel);
+        last = Some(place);
+    }
+    Err(first_error)
+}
+
+fn claim_shifted(claims: &mut Claims, ram: &Ram, areas: &[PhysRange], shift: u64) -> Result<(), ArrangeError> {
+    for area in areas {
+        let place = shifted(area, shift).filter(|place| place.end().0 <= 4 * GIB);
+        let place = place.ok_or(ArrangeError::TooHigh { kernel: *area })?;
+        claims.claim_ram(ram, place, Holder::Kernel)?;
+    }
+    Ok(())
+}
+
+/// `range`, moved up by `shift` modulo 2^64; `None` where that wraps around within the range.
+pub fn shifted(range: &PhysRange, shift: u64) -> Option<PhysRange> {
+    let start = super::Phys(range.start().0.wrapping_add(shift));
+    PhysRange::sized(start, range.len()).ok()
+}

@@ -1,0 +1,155 @@
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::need::*;
+use super::*;
+use crate::kernel::Relocation;
+
+fn range(start: u64, end: u64) -> PhysRange {
+    PhysRange::new(Phys(start), Phys(end)).unwrap()
+}
+
+fn ram(ranges: &[PhysRange]) -> Ram {
+    Ram::from_regions(ranges.iter().map(|range| Region { range: *range, kind: RegionKind::Ram })).unwrap()
+}
+
+const STAGE0: (u64, u64) = (MIB, MIB + 0x60000);
+
+fn domain(ram: &Ram) -> Found<'_> {
+    let stage0 = range(STAGE0.0, STAGE0.1);
+    Found { ram, stage0, pack: range(0xe00_0000, 0xf00_0000), modules: &[], rsdp: None }
+}
+
+#[test]
+fn nothing_moves_that_is_in_nobodys_way() {
+    let ram = ram(&[range(0, 0x9f000), range(MIB, 0x1000_0000)]);
+    let kernel = [range(0x100_0000, 0x400_0000)];
+    let wanted = Wanted { kernel: &kernel, relocation: None, scratch: 0x40_0000 };
+    let found = domain(&ram);
+    let arrangement = arrange(&found, &wanted).unwrap();
+    assert_eq!(arrangement.stage0, found.stage0);
+    assert_eq!(arrangement.pack, found.pack);
+    assert_eq!(arrangement.shift, 0);
+}
+
+#[test]
+fn whatever_lies_where_the_kernel_goes_moves() {
+    let ram = ram(&[range(0, 0x9f000), range(MIB, 0x2000_0000)]);
+    let kernel = [range(MIB, 0xe80_0000)];
+    let wanted = Wanted { kernel: &kernel, relocation: None, scratch: 0x40_0000 };
+    let found = domain(&ram);
+    let arrangement = arrange(&found, &wanted).unwrap();
+    assert!(!arrangement.stage0.overlaps(&kernel[0]) && !arrangement.stage0.overlaps(&found.pack));
+    assert!(!arrangement.pack.overlaps(&kernel[0]));
+    assert_eq!(arrangement.pack.len(), found.pack.len());
+    // The pack leaves only when stage0 and its tables already stand.
+    assert!(!arrangement.tables.overlaps(&found.pack));
+}
+
+#[test]
+fn a_kernel_whose_place_is_no_ram_is_relocated_only_if_it_says_so() {
+    let ram = ram(&[range(0, 0x9f000), range(MIB, 0x2000_0000)]);
+    let kernel = [range(0x4000_0000, 0x4100_0000)];
+    let refused = Wanted { kernel: &kernel, relocation: None, scratch: 0 };
+    let error = arrange(&domain(&ram), &refused).unwrap_err();
+    assert!(matches!(error, ArrangeError::Claim(ClaimError::NotRam { .. })), "{error}");
+
+    let relocation = Relocation { align: 0x20_0000, min: Phys(0x100_0000), max: Phys(0x3fff_ffff) };
+    let allowed = Wanted { relocation: Some(relocation), ..refused };
+    let arrangement = arrange(&domain(&ram), &allowed).unwrap();
+    assert_eq!(shifted(&kernel[0], arrangement.shift), Some(range(0x100_0000, 0x200_0000)));
+}
+
+#[test]
+fn the_builders_root_pointer_is_in_the_way_for_good() {
+    let ram = ram(&[range(0, 0x1000_0000)]);
+    let kernel = [range(0x8_0000, 0x20_0000)];
+    let wanted = Wanted { kernel: &kernel, relocation: None, scratch: 0 };
+    let found = Found { rsdp: Some(range(0xf_ffc0, 0xf_ffe4)), ..domain(&ram) };
+    let error = arrange(&found, &wanted).unwrap_err();
+    assert!(std::format!("{error}").contains("ACPI's root pointer at 0xfffc0"), "{error}");
+}
+
+#[test]
+fn the_need_is_the_least_that_works() {
+    let kernel = [range(0x100_0000, 0x500_0000)];
+    let wanted = Wanted { kernel: &kernel, relocation: None, scratch: 0x40_0000 };
+    let started = Started { stage0: range(STAGE0.0, STAGE0.1), pack_len: 16 * MIB };
+    for builder in [Builder::Xen, Builder::Qemu] {
+        let need = memory_need(builder, &started, &wanted).unwrap();
+        assert!(need > 80 * MIB && need < 110 * MIB, "{need:#x}");
+    }
+    let nowhere = [range(0xf000_0000, 0xf100_0000)];
+    assert!(memory_need(Builder::Xen, &started, &Wanted { kernel: &nowhere, ..wanted }).is_err());
+}
+
+prop_compose! {
+    fn page_range(limit: u64)(start in 0..limit, len in 1..limit) -> PhysRange {
+        range(start * PAGE_SIZE, (start + len).min(limit) * PAGE_SIZE)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Carries an arrangement out, page by page, and looks whether anything was lost on the way.
+    #[test]
+    fn nothing_is_overwritten_before_it_has_moved(
+        kernel in page_range(3000),
+        pack_start in 400u64..2500,
+        pack_len in 1u64..900,
+        module_start in 400u64..2500,
+        module_len in 1u64..300,
+        scratch in 0u64..300,
+    ) {
+        let ram = ram(&[range(0, 0x9f000), range(MIB, 3000 * PAGE_SIZE)]);
+        let stage0 = range(STAGE0.0, STAGE0.1);
+        let pack = PhysRange::sized(Phys(pack_start * PAGE_SIZE), pack_len * PAGE_SIZE).unwrap();
+        let module = [PhysRange::sized(Phys(module_start * PAGE_SIZE), module_len * PAGE_SIZE).unwrap()];
+        prop_assume!(!pack.overlaps(&module[0]) && ram.covers(&pack) && ram.covers(&module[0]));
+        let found = Found { ram: &ram, stage0, pack, modules: &module, rsdp: None };
+        let kernel = [kernel];
+        let wanted = Wanted { kernel: &kernel, relocation: None, scratch: scratch * PAGE_SIZE };
+        let Ok(done) = arrange(&found, &wanted) else { return Ok(()) };
+
+        for (n, claim) in done.claims.list().iter().enumerate() {
+            for other in &done.claims.list()[..n] {
+                prop_assert!(!claim.range.overlaps(&other.range), "{claim:?} {other:?}");
+            }
+            prop_assert!(ram.covers(&claim.range));
+        }
+
+        let mut memory: Vec<(char, u64)> = (0..3000).map(|_| ('-', 0)).collect();
+        let pages = |range: &PhysRange| (range.start().0 / PAGE_SIZE)..(range.end().0 / PAGE_SIZE);
+        for (mark, place) in [('s', &stage0), ('p', &pack), ('m', &module[0])] {
+            for (n, page) in pages(place).enumerate() {
+                memory[page as usize] = (mark, n as u64);
+            }
+        }
+        let step = |memory: &mut Vec<(char, u64)>, from: &PhysRange, to: &PhysRange| {
+            let from = pages(from);
+            memory.copy_within(from.start as usize..from.end as usize, pages(to).start as usize);
+        };
+        for page in pages(&done.tables) {
+            memory[page as usize] = ('t', 0);
+        }
+        if done.stage0 != stage0 {
+            prop_assert!(!done.stage0.overlaps(&stage0));
+        }
+        step(&mut memory, &stage0, &done.stage0);
+        step(&mut memory, &pack, &done.pack);
+        step(&mut memory, &module[0], &done.modules[0]);
+        for range in [&done.scratch, &kernel[0], &done.start_info, &done.trampoline] {
+            for page in pages(range) {
+                memory[page as usize] = ('x', 0);
+            }
+        }
+        for (mark, place) in [('s', &done.stage0), ('p', &done.pack), ('m', &done.modules[0])] {
+            for (n, page) in pages(place).enumerate() {
+                prop_assert_eq!(memory[page as usize], (mark, n as u64));
+            }
+        }
+        prop_assert!(pages(&done.tables).all(|page| memory[page as usize].0 == 't'));
+    }
+}

@@ -1,0 +1,10 @@
+//! Xen's wire structs and numbers. Facts come from Xen's public headers, named at each item.
+
+mod hypercall;
+mod start_info;
+
+pub use hypercall::{
+    CPUID_FIRST, CPUID_LAST, CPUID_SIGNATURE, CPUID_STEP, DOMID_SELF, HYPERVISOR_MEMORY_OP, HYPERVISOR_SCHED_OP,
+    MemoryMapRequest, SCHEDOP_SHUTDOWN, SHUTDOWN_CRASH, SHUTDOWN_POWEROFF, XENMEM_MEMORY_MAP,
+};
+pub use start_info::{E820Entry, HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
