@@ -1,0 +1,225 @@
+//! The way of a kernel through stage0: find, verify, plan, arrange, place.
+
+use core::fmt;
+
+use shared::cmdline::{self, KernelCmdline, Options};
+use shared::format::{MAX_MANIFEST_LEN, Manifest};
+use shared::kernel::{Kernel, Name, Plan, Protocol};
+use shared::memory::{
+    Arrangement, Builder, Found, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Started, VIEW_LEN, Wanted, arrange,
+    first_scratch, memory_need, scratch_len, shifted,
+};
+
+use crate::error::Error;
+use crate::handover::Module;
+use crate::load::{LoadError, Memory, Meter, PackedFile, Phase, Ramdisk, place, verify_member};
+use crate::platform::Machine;
+use crate::platform::handed::Handed;
+
+/// stage0's copy of a manifest: what has been checked is what is used, and the pack may move meanwhile.
+pub type ManifestCopy = [u8; MAX_MANIFEST_LEN as usize];
+
+/// What is known of the domain before its pack has been looked at.
+pub struct Domain<'a> {
+    /// What the builder handed over.
+    pub handed: &'a Handed,
+    /// What it asks of stage0.
+    pub options: Options,
+    /// Its RAM.
+    pub ram: Ram,
+    /// stage0's image.
+    pub image: PhysRange,
+    /// Whose habits the domain follows.
+    pub builder: Builder,
+    /// Where lines for people go.
+    pub log: &'a mut dyn fmt::Write,
+}
+
+/// A kernel in place.
+pub struct Loaded<'m> {
+    /// The pack's manifest.
+    pub manifest: Manifest<'m>,
+    /// Where the kernel was planned to go.
+    pub plan: Plan,
+    /// Where everything is.
+    pub arrangement: Arrangement,
+    /// What the kernel gets as its command line.
+    pub cmdline: KernelCmdline,
+    /// What the kernel calls itself.
+    pub name: Name,
+}
+
+impl Loaded<'_> {
+    /// Where the kernel is.
+    pub fn place(&self) -> PhysRange {
+        shifted(&self.plan.extent, self.arrangement.shift).unwrap_or(self.plan.extent)
+    }
+
+    /// The modules that the kernel gets: the pack's, then those that the builder passed beside the pack.
+    pub fn modules<'a>(&'a self, handed: &'a Handed) -> impl Iterator<Item = Module<'a>> {
+        let ramdisk = Ramdisk { base: self.arrangement.pack.start() };
+        let packed = self.manifest.modules().filter_map(move |member| ramdisk.place(member.stored));
+        let packed = packed.map(|range| Module { range, cmdline: None });
+        let places = self.arrangement.modules.iter();
+        packed.chain(handed.modules.iter().skip(1).zip(places).filter_map(|(module, place)| {
+            let offset = module.range.start().0 % PAGE_SIZE;
+            let range = PhysRange::sized(place.start().checked_add(offset)?, module.range.len()).ok()?;
+            Some(Module { range, cmdline: module.cmdline.as_deref() })
+        }))
+    }
+}
+
+/// Prints a line, unless the builder wants none. A console that fails cannot be told about.
+macro_rules! say {
+    ($domain:expr, $($text:tt)*) => {
+        if !$domain.options.quiet {
+            let _ = writeln!($domain.log, $($text)*);
+        }
+    };
+}
+
+/// Loads the kernel of the pack that the builder passed, for `protocol`.
+pub fn load<'m, M: Machine>(
+    machine: &mut M,
+    domain: &mut Domain<'_>,
+    protocol: Protocol,
+    copy: &'m mut ManifestCopy,
+    meter: &mut Meter<M::Clock>,
+) -> Result<Loaded<'m>, Error> {
+    let pack = find_pack(domain)?;
+    let manifest = read_manifest(machine.memory(), pack, copy, meter)?;
+    say!(domain, "stage0: pack: {} KiB, sha256 {}", manifest.pack_len().div_ceil(1024), Hex(manifest.digest()));
+    if let Some(decided) = manifest.decisions().protocol.filter(|decided| *decided != protocol) {
+        return Err(Error::Protocol { decided, entered: protocol });
+    }
+    let ramdisk = Ramdisk { base: pack.start() };
+    for (index, member) in manifest.members().enumerate().skip(1) {
+        verify_member(machine.memory(), &ramdisk, index, &member, meter)?;
+    }
+    let cmdline = kernel_cmdline(machine.memory(), domain, &manifest, &ramdisk)?;
+
+    // The pack's own pages: what a builder added behind them is of no use to anyone.
+    let pack = PhysRange::sized(pack.start(), manifest.pack_len()).and_then(|pack| pack.page_hull()).unwrap_or(pack);
+    let modules: heapless::Vec<PhysRange, { shared::memory::MAX_MODULES }> =
+        domain.handed.modules.iter().skip(1).map(|module| module.range.page_hull().unwrap_or(module.range)).collect();
+    let found = Found { ram: &domain.ram, stage0: domain.image, pack, modules: &modules, rsdp: rsdp(domain.handed) };
+    let scratch = scratch_len(manifest.frames().map(|frame| frame.codec));
+    let started = Started { stage0: domain.image, pack_len: manifest.pack_len() };
+
+    let view = match first_scratch(&found, scratch) {
+        Ok(view) => view,
+        Err(error) => {
+            let wanted = Wanted { kernel: &[], relocation: None, scratch };
+            return Err(too_small(domain, &started, &wanted).unwrap_or(error.into()));
+        }
+    };
+    machine.use_scratch(view);
+    let kernel = read_kernel(machine.memory(), &manifest, ramdisk, view, meter)?;
+    let plan = kernel.plan(protocol, manifest.decisions())?;
+    let wanted = Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch };
+    let arrangement = match arrange(&found, &wanted) {
+        Ok(arrangement) => arrangement,
+        Err(error) => return Err(too_small(domain, &started, &wanted).unwrap_or(error.into())),
+    };
+    move_all(machine, &found, &arrangement, meter)?;
+    let mut ramdisk = Ramdisk { base: arrangement.pack.start() };
+    place(machine.memory(), &mut ramdisk, &manifest, &plan, arrangement.shift, meter)?;
+    let name = kernel.xen.guest_os;
+    Ok(Loaded { manifest, plan, arrangement, cmdline, name })
+}
+
+fn find_pack(domain: &Domain<'_>) -> Result<PhysRange, Error> {
+    let pack = domain.handed.modules.first().ok_or(Error::NoPack)?.range;
+    if pack.start().is_aligned(PAGE_SIZE) { Ok(pack) } else { Err(Error::PackUnaligned { start: pack.start() }) }
+}
+
+/// Copies and checks the manifest of the pack that lies at `pack`.
+fn read_manifest<'m, M: Memory, C: crate::load::Clock>(
+    memory: &M,
+    pack: PhysRange,
+    copy: &'m mut ManifestCopy,
+    meter: &mut Meter<C>,
+) -> Result<Manifest<'m>, Error> {
+    let len = pack.len().min(MAX_MANIFEST_LEN);
+    let outside = Error::PackUnreachable { start: pack.start(), len: pack.len() };
+    let range = PhysRange::sized(pack.start(), len).ok();
+    let bytes = range.and_then(|range| memory.bytes(range)).ok_or(outside)?;
+    let copied = &mut copy[..bytes.len()];
+    copied.copy_from_slice(bytes);
+    Ok(meter.measure(Phase::Verify, len, || Manifest::parse(copied, pack.len()))?)
+}
+
+fn kernel_cmdline<M: Memory>(
+    memory: &M,
+    domain: &Domain<'_>,
+    manifest: &Manifest<'_>,
+    ramdisk: &Ramdisk,
+) -> Result<KernelCmdline, Error> {
+    let own = match manifest.cmdline() {
+        None => "",
+        Some(member) => {
+            let range = ramdisk.place(member.stored).unwrap_or_default();
+            let bytes = memory.bytes(range).ok_or(LoadError::Unreachable { range })?;
+            core::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or(LoadError::CmdlineText)?
+        }
+    };
+    let (builder, allowed) = (&domain.handed.cmdline, manifest.allowed());
+    Ok(cmdline::merge(own, builder, manifest.is_locked(), allowed, cmdline::MAX_LEN)?)
+}
+
+fn read_kernel<M: Memory, C: crate::load::Clock>(
+    memory: &mut M,
+    manifest: &Manifest<'_>,
+    mut ramdisk: Ramdisk,
+    view: PhysRange,
+    meter: &mut Meter<C>,
+) -> Result<Kernel, Error> {
+    let manifest = *manifest;
+    let mut file = PackedFile { memory, source: &mut ramdisk, manifest, scratch: view.start(), meter };
+    Ok(Kernel::read(&mut file)?)
+}
+
+/// Whether no memory map of the domain's size would do, or `None` if its size is not the matter. A domain may have less
+/// RAM than it is said to have, by the part of a MiB that firmware keeps.
+fn too_small(domain: &Domain<'_>, started: &Started, wanted: &Wanted<'_>) -> Option<Error> {
+    let needed = memory_need(domain.builder, started, wanted).ok()?;
+    let found = domain.ram.total();
+    (needed / MIB > found.div_ceil(MIB)).then_some(Error::TooSmall { needed, found })
+}
+
+/// The page of ACPI's root pointer: 36 bytes (ACPI 6.5, 5.2.5.3).
+fn rsdp(handed: &Handed) -> Option<PhysRange> {
+    (handed.rsdp != Phys(0)).then(|| PhysRange::sized(handed.rsdp, 36).ok()).flatten()
+}
+
+/// Moves what lies where the kernel goes, in the order that the arrangement wants.
+fn move_all<M: Machine>(
+    machine: &mut M,
+    found: &Found<'_>,
+    arrangement: &Arrangement,
+    meter: &mut Meter<M::Clock>,
+) -> Result<(), LoadError> {
+    meter.measure(Phase::Place, found.stage0.len(), || machine.relocate(arrangement));
+    let moves = [(found.pack, arrangement.pack)].into_iter();
+    for (from, to) in moves.chain(found.modules.iter().copied().zip(arrangement.modules.iter().copied())) {
+        if from != to {
+            let memory = machine.memory();
+            meter
+                .measure(Phase::Place, from.len(), || memory.copy(from, to.start()))
+                .ok_or(LoadError::Unreachable { range: from })?;
+        }
+    }
+    machine.use_scratch(arrangement.scratch);
+    Ok(())
+}
+
+/// Bytes as people compare them.
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+const _: () = assert!(VIEW_LEN.is_multiple_of(PAGE_SIZE));

@@ -1,0 +1,80 @@
+use core::arch::global_asm;
+
+use shared::memory::{Phys, PhysRange, Virt, VirtRange};
+use x86::controlregs::{Cr0, Cr4};
+
+use crate::platform::fault::{CODE_32, CODE_64, DATA};
+
+/// The virtual address of physical 0 in the image; stage0.ld has the same number, and the linker compares them.
+pub(crate) const VIRT_BASE: u64 = 0xffff_ffff_8000_0000;
+
+/// Where physical memory is seen: physical 0 is here. A slot of its own, so that no byte of memory has address 0.
+pub(crate) const WINDOW: Virt = Virt(1 << 39);
+
+/// `EFER`, its bits for long mode and for no-execute (AMD64 manual volume 2, 3.1.7).
+const EFER_LME_NXE: u32 = 1 << 8 | 1 << 11;
+
+/// Pages of the tables that the entry fills.
+const TABLE_PAGES: usize = 7;
+
+/// The tables on which stage0 begins.
+#[repr(C, align(4096))]
+struct EntryTables([[u64; 512]; TABLE_PAGES]);
+
+static mut ENTRY_TABLES: EntryTables = EntryTables([[0; 512]; TABLE_PAGES]);
+
+global_asm!(
+    include_str!("pvh.s"),
+    virt_base = const VIRT_BASE,
+    tables = sym ENTRY_TABLES,
+    window_slot = const WINDOW.0 >> 39,
+    main = sym super::main_pvh,
+    cr4 = const Cr4::CR4_ENABLE_PAE.bits(),
+    efer = const x86::msr::IA32_EFER,
+    efer_bits = const EFER_LME_NXE,
+    cr0 = const Cr0::CR0_PROTECTED_MODE.bits() | Cr0::CR0_WRITE_PROTECT.bits() | Cr0::CR0_ENABLE_PAGING.bits(),
+    code32 = const CODE_32,
+    data = const DATA,
+    code64 = const CODE_64,
+    note_phys32_entry = const shared::kernel::notes::kind::PHYS32_ENTRY,
+    options(att_syntax)
+);
+
+unsafe extern "C" {
+    static __image_start: u8;
+    static __image_end: u8;
+    static __text_end: u8;
+    static __rodata_end: u8;
+    static __stack_guard: u8;
+}
+
+/// Where the image's parts are linked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ImageLayout {
+    /// All of it, to the end of its stack.
+    pub image: VirtRange,
+    /// Code, from the start on.
+    pub text_end: Virt,
+    /// Constants, from there on; what follows is written.
+    pub rodata_end: Virt,
+    /// The page below the stack.
+    pub stack_guard: Virt,
+}
+
+/// Where the linker put the image.
+pub(crate) fn image_layout() -> ImageLayout {
+    let start = Virt(&raw const __image_start as u64);
+    let end = Virt(&raw const __image_end as u64);
+    ImageLayout {
+        image: VirtRange::new(start, end).unwrap_or_default(),
+        text_end: Virt(&raw const __text_end as u64),
+        rodata_end: Virt(&raw const __rodata_end as u64),
+        stack_guard: Virt(&raw const __stack_guard as u64),
+    }
+}
+
+/// Where the builder put the image.
+pub(crate) fn image_place() -> PhysRange {
+    let image = image_layout().image;
+    PhysRange::sized(Phys(image.start().0.wrapping_sub(VIRT_BASE)), image.len()).unwrap_or_default()
+}

@@ -1,0 +1,109 @@
+//! All that can keep stage0 from starting a kernel. Each is one line: what, where, expected, found.
+
+use core::fmt;
+
+use shared::cmdline::CmdlineError;
+use shared::format::FormatError;
+use shared::kernel::{PlanError, Protocol, ReadError};
+use shared::memory::{ArrangeError, MIB, PAGE_SIZE, Phys, TooManyRegions};
+
+use crate::handover::HandOverError;
+use crate::load::LoadError;
+use crate::platform::handed::HandedError;
+
+/// Why stage0 starts no kernel.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Error {
+    /// What the builder handed over cannot be used.
+    Handed(HandedError),
+    /// The builder passed no module.
+    NoPack,
+    /// The pack lies where stage0 does not reach.
+    PackUnreachable {
+        /// Its first byte.
+        start: Phys,
+        /// Its length, bytes.
+        len: u64,
+    },
+    /// The pack does not begin with a page, so that its modules would not either.
+    PackUnaligned {
+        /// Its first byte.
+        start: Phys,
+    },
+    /// What the builder passed is no pack.
+    Format(FormatError),
+    /// The command lines make none for the kernel.
+    Cmdline(CmdlineError),
+    /// The memory map is too long.
+    Memory(TooManyRegions),
+    /// The pack is for another protocol than this stage0 has for this domain.
+    Protocol {
+        /// The pack's.
+        decided: Protocol,
+        /// The domain's.
+        entered: Protocol,
+    },
+    /// The kernel's file cannot be read.
+    Kernel(ReadError<LoadError>),
+    /// The kernel cannot be entered here.
+    Plan(PlanError),
+    /// The domain is too small.
+    TooSmall {
+        /// Bytes that the kernel and stage0 need.
+        needed: u64,
+        /// Bytes that there are.
+        found: u64,
+    },
+    /// Not everything finds its place.
+    Arrange(ArrangeError),
+    /// The kernel cannot be loaded.
+    Load(LoadError),
+    /// The kernel cannot be handed what it must be.
+    HandOver(HandOverError),
+}
+
+macro_rules! from {
+    ($($variant:ident($error:ty)),+ $(,)?) => {
+        $(impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        })+
+    };
+}
+
+from! {
+    Handed(HandedError), Format(FormatError), Cmdline(CmdlineError), Memory(TooManyRegions),
+    Kernel(ReadError<LoadError>), Plan(PlanError), Arrange(ArrangeError), Load(LoadError), HandOver(HandOverError),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPack => f.write_str("no pack: modules, expected a pack as the first (the ramdisk), found none"),
+            Self::PackUnreachable { start, len } => {
+                write!(f, "memory out of reach: the pack, expected below 4 GiB, found {len:#x} bytes at {start}")
+            }
+            Self::PackUnaligned { start } => {
+                write!(f, "pack is not aligned: builder, expected a multiple of {PAGE_SIZE:#x}, found {start}")
+            }
+            Self::Protocol { decided, entered } => {
+                write!(f, "protocol is not to be had: pack, expected {entered} in this domain, found {decided}")
+            }
+            Self::TooSmall { needed, found } => {
+                write!(f, "not enough memory: domain, expected {} MiB, found {} MiB", needed / MIB, found.div_ceil(MIB))
+            }
+            Self::Handed(error) => error.fmt(f),
+            Self::Format(error) => error.fmt(f),
+            Self::Cmdline(error) => error.fmt(f),
+            Self::Memory(error) => error.fmt(f),
+            Self::Kernel(error) => error.fmt(f),
+            Self::Plan(error) => error.fmt(f),
+            Self::Arrange(error) => error.fmt(f),
+            Self::Load(error) => error.fmt(f),
+            Self::HandOver(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Error {}

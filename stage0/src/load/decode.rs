@@ -1,0 +1,98 @@
+//! Decoding of one frame whose stored bytes have been verified.
+
+use core::fmt;
+
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use ruzstd::io::Read;
+use shared::format::{Codec, MAX_WINDOW_LOG};
+
+/// Why a frame does not decode to what its entry says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DecodeError {
+    /// The codec finds an error.
+    Damaged,
+    /// It decodes to more or fewer bytes.
+    Length {
+        /// Bytes that the entry says.
+        expected: usize,
+        /// Bytes that came, at least.
+        found: usize,
+    },
+    /// The codec's own checksum is missing, or of other bytes.
+    Checksum,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged => f.write_str("expected a frame of its codec, found none"),
+            Self::Length { expected, found } => write!(f, "expected {expected} bytes, found {found}"),
+            Self::Checksum => f.write_str("expected content with the frame's checksum, found another"),
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+/// Decodes `stored` into `content`, which is as long as the frame's entry says.
+pub fn decode(codec: Codec, stored: &[u8], content: &mut [u8]) -> Result<(), DecodeError> {
+    match codec {
+        Codec::None if stored.len() == content.len() => {
+            content.copy_from_slice(stored);
+            Ok(())
+        }
+        Codec::None => Err(DecodeError::Length { expected: content.len(), found: stored.len() }),
+        Codec::Lz4 => decode_lz4(stored, content),
+        Codec::Zstd => decode_zstd(stored, content),
+    }
+}
+
+fn decode_lz4(stored: &[u8], content: &mut [u8]) -> Result<(), DecodeError> {
+    let expected = content.len();
+    match lz4_flex::block::decompress_into(stored, content) {
+        Ok(found) if found == expected => Ok(()),
+        Ok(found) => Err(DecodeError::Length { expected, found }),
+        Err(_) => Err(DecodeError::Damaged),
+    }
+}
+
+/// Decodes block by block, and takes each block out of the decoder's window before the next, so that the window never
+/// grows. The decoder is set up twice: only the second time does it reserve the window at once. It reads the frame's
+/// checksum, but comparing it is left to us.
+fn decode_zstd(stored: &[u8], content: &mut [u8]) -> Result<(), DecodeError> {
+    let mut decoder = FrameDecoder::new();
+    decoder.set_max_window_size(1 << MAX_WINDOW_LOG);
+    let mut source = stored;
+    decoder.init(&mut source).map_err(|_| DecodeError::Damaged)?;
+    source = stored;
+    decoder.init(&mut source).map_err(|_| DecodeError::Damaged)?;
+    let expected = content.len();
+    let declared = decoder.content_size();
+    if declared != expected as u64 {
+        return Err(DecodeError::Length { expected, found: usize::try_from(declared).unwrap_or(usize::MAX) });
+    }
+    let mut filled = 0;
+    // Each block is at least three bytes of `stored`, so that this ends.
+    loop {
+        let last = decoder
+            .decode_blocks(&mut source, BlockDecodingStrategy::UptoBlocks(1))
+            .map_err(|_| DecodeError::Damaged)?;
+        loop {
+            let read = decoder.read(&mut content[filled..]).map_err(|_| DecodeError::Damaged)?;
+            filled += read;
+            if read == 0 {
+                break;
+            }
+        }
+        if last {
+            break;
+        }
+    }
+    if filled != expected || decoder.can_collect() != 0 || !source.is_empty() {
+        return Err(DecodeError::Length { expected, found: filled + decoder.can_collect() + source.len() });
+    }
+    match (decoder.get_checksum_from_data(), decoder.get_calculated_checksum()) {
+        (Some(stored), Some(calculated)) if stored == calculated => Ok(()),
+        _ => Err(DecodeError::Checksum),
+    }
+}

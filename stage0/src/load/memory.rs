@@ -1,0 +1,20 @@
+//! The domain's memory, as loading sees it.
+
+use shared::memory::{Phys, PhysRange};
+
+/// Guest-physical memory. Each method returns `None` where the range cannot be reached.
+///
+/// In the guest it is the 1:1 mapping; in tests, an array.
+pub trait Memory {
+    /// The bytes of `range`.
+    fn bytes(&self, range: PhysRange) -> Option<&[u8]>;
+
+    /// The bytes of `range`, to be written.
+    fn bytes_mut(&mut self, range: PhysRange) -> Option<&mut [u8]>;
+
+    /// The bytes of `from`, to be read while those of `to` are written; `None` also if the two overlap.
+    fn pair(&mut self, from: PhysRange, to: PhysRange) -> Option<(&[u8], &mut [u8])>;
+
+    /// Copies `from` to `to`, also where the two overlap.
+    fn copy(&mut self, from: PhysRange, to: Phys) -> Option<()>;
+}

@@ -1,0 +1,85 @@
+//! Physical memory through the window.
+
+use core::slice;
+
+use shared::memory::{GIB, Phys, PhysRange};
+
+use crate::entry::WINDOW;
+use crate::load::Memory;
+
+/// The domain's first 4 GiB, but for what stage0 itself stands on.
+#[derive(Debug)]
+pub struct PhysicalMemory {
+    /// stage0's image, its page tables once it has its own, and the decoders' heap while there is one: memory that Rust
+    /// code holds by other means.
+    own: [PhysRange; 3],
+}
+
+impl PhysicalMemory {
+    /// The only one.
+    ///
+    /// # Safety
+    /// At most one lives at a time; the window maps the first 4 GiB, writable; `image` holds all memory in which Rust
+    /// code has variables, constants, code, or page tables.
+    pub(super) const unsafe fn new(image: PhysRange) -> Self {
+        Self { own: [image, PhysRange::EMPTY, PhysRange::EMPTY] }
+    }
+
+    /// Changes where stage0 stands. There is no heap from now on.
+    ///
+    /// # Safety
+    /// As for [`PhysicalMemory::new`], for `image` and `tables` together.
+    pub(super) unsafe fn set_place(&mut self, image: PhysRange, tables: PhysRange) {
+        self.own = [image, tables, PhysRange::EMPTY];
+    }
+
+    /// Takes `heap` for the heap, in the place of any before it.
+    pub(super) const fn set_heap(&mut self, heap: PhysRange) {
+        self.own[2] = heap;
+    }
+
+    /// Where `range` is seen; `None` if the window does not show it, or it is stage0's own.
+    fn pointer(&self, range: PhysRange) -> Option<(*mut u8, usize)> {
+        let reached = range.end().0 <= 4 * GIB && !self.own.iter().any(|own| own.overlaps(&range));
+        let len = usize::try_from(range.len()).ok()?;
+        reached.then_some((pointer(range.start()), len))
+    }
+}
+
+/// Where physical memory is seen in the window.
+pub(super) fn pointer(at: Phys) -> *mut u8 {
+    core::ptr::with_exposed_provenance_mut((WINDOW.0 + at.0) as usize)
+}
+
+impl Memory for PhysicalMemory {
+    fn bytes(&self, range: PhysRange) -> Option<&[u8]> {
+        let (pointer, len) = self.pointer(range)?;
+        // SAFETY: 1. the window maps the range (checked by `pointer`), at an address above 0, and u8 needs no alignment;
+        // 2. all bytes are initialised memory of the machine; 3. nothing writes to it while `self` is borrowed: stage0's
+        // own memory is excluded, and this is the only `PhysicalMemory` (promised to `new`).
+        Some(unsafe { slice::from_raw_parts(pointer, len) })
+    }
+
+    fn bytes_mut(&mut self, range: PhysRange) -> Option<&mut [u8]> {
+        let (pointer, len) = self.pointer(range)?;
+        // SAFETY: as in `bytes`; and `self` is borrowed mutably, so that nothing reads it meanwhile.
+        Some(unsafe { slice::from_raw_parts_mut(pointer, len) })
+    }
+
+    fn pair(&mut self, from: PhysRange, to: PhysRange) -> Option<(&[u8], &mut [u8])> {
+        if from.overlaps(&to) {
+            return None;
+        }
+        let ((from, from_len), (to, to_len)) = (self.pointer(from)?, self.pointer(to)?);
+        // SAFETY: as in `bytes_mut`, for each of two ranges that have no byte in common.
+        Some(unsafe { (slice::from_raw_parts(from, from_len), slice::from_raw_parts_mut(to, to_len)) })
+    }
+
+    fn copy(&mut self, from: PhysRange, to: Phys) -> Option<()> {
+        let (source, len) = self.pointer(from)?;
+        let (target, _) = self.pointer(PhysRange::sized(to, from.len()).ok()?)?;
+        // SAFETY: the window maps both ranges; `self` is borrowed mutably; they may overlap.
+        unsafe { core::ptr::copy(source, target, len) };
+        Some(())
+    }
+}

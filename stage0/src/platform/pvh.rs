@@ -1,0 +1,89 @@
+//! A PVH domain's machine.
+
+use core::arch::naked_asm;
+use core::ptr;
+
+use shared::memory::{Arrangement, PhysRange, VIEW_LEN};
+
+use super::clock::TimeStampCounter;
+use super::memory::{PhysicalMemory, pointer};
+use super::{Machine, heap, paging};
+use crate::entry::image_place;
+
+/// The machine of a PVH domain.
+#[derive(Debug)]
+pub struct Pvh {
+    memory: PhysicalMemory,
+    image: PhysRange,
+}
+
+impl Pvh {
+    /// The machine.
+    ///
+    /// # Safety
+    /// Called once, by the PVH entry, on the tables that it wrote.
+    pub unsafe fn new() -> Self {
+        let image = image_place();
+        // SAFETY: 1. promised by the caller, so that this is the only one; 2. the entry's tables have the window; 3. all
+        // that Rust code holds is within the image, the entry's tables too.
+        let memory = unsafe { PhysicalMemory::new(image) };
+        Self { memory, image }
+    }
+
+    /// Where stage0's image lies.
+    pub const fn image(&self) -> PhysRange {
+        self.image
+    }
+}
+
+impl Machine for Pvh {
+    type Memory = PhysicalMemory;
+    type Clock = TimeStampCounter;
+
+    fn memory(&mut self) -> &mut PhysicalMemory {
+        &mut self.memory
+    }
+
+    fn clock(&self) -> TimeStampCounter {
+        TimeStampCounter
+    }
+
+    fn use_scratch(&mut self, range: PhysRange) {
+        // Views use the first bytes.
+        let start = range.start().checked_add(VIEW_LEN);
+        let Some(Ok(heap)) = start.map(|start| PhysRange::new(start, range.end())) else { return };
+        self.memory.set_heap(heap);
+        // SAFETY: 1. scratch is claimed RAM below 4 GiB, which the window maps; nothing else is there, and from now on it
+        // is lent to nobody; 2. decoders live only within one frame's decoding.
+        unsafe { heap::HEAP.give(pointer(heap.start()), heap.len() as usize) };
+    }
+
+    fn relocate(&mut self, arrangement: &Arrangement) {
+        let tables = arrangement.tables;
+        // SAFETY: the arrangement has claimed the tables' place for them, below 4 GiB.
+        unsafe { paging::write(tables, arrangement.stage0.start(), arrangement.trampoline.start()) };
+        // The image is whole pages.
+        let words = if arrangement.stage0 == self.image { 0 } else { self.image.len() / 8 };
+        let (from, to) = (pointer(self.image.start()), pointer(arrangement.stage0.start()));
+        // SAFETY: 1. the new tables map the image at the same addresses, to the place that gets its copy; 2. that place
+        // is claimed and does not overlap the old one; 3. nothing that PhysicalMemory lent is in use: `self` is
+        // borrowed mutably; 4. nothing of the heap is in use, and without a byte it gives out none.
+        unsafe {
+            move_and_switch(to, from, words, tables.start().0);
+            heap::HEAP.give(ptr::null_mut(), 0);
+            self.memory.set_place(arrangement.stage0, tables);
+        }
+        self.image = arrangement.stage0;
+    }
+}
+
+/// Copies `words` words and goes on with the tables `cr3`. No byte is written between the two: the stack that this
+/// returns on is the copy, as it was before.
+///
+/// # Safety
+/// The copy is of all that the image's addresses show, the tables map these addresses to the copy, and what else the
+/// caller uses to the same memory as before.
+#[unsafe(naked)]
+unsafe extern "C" fn move_and_switch(to: *mut u8, from: *const u8, words: u64, cr3: u64) {
+    naked_asm!("mov r8, rcx", "mov rcx, rdx", "rep movsq", "mov cr3, r8", "ret",)
+}

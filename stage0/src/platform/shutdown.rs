@@ -1,0 +1,24 @@
+//! The end of a domain whose kernel cannot be started.
+
+use core::arch::asm;
+
+use x86::io::outb;
+
+use super::DEBUG_EXIT_FAILED;
+use super::xen::Xen;
+
+/// QEMU's isa-debug-exit at the place that tests use; nothing on any other PC.
+const DEBUG_EXIT_PORT: u16 = 0xf4;
+
+/// Ends the domain: as crashed under Xen, by isa-debug-exit under QEMU, by halting elsewhere.
+pub fn failed() -> ! {
+    if let Some(xen) = Xen::find() {
+        xen.crash();
+    }
+    // SAFETY: writing to the port ends QEMU or does nothing; no memory is touched.
+    unsafe { outb(DEBUG_EXIT_PORT, DEBUG_EXIT_FAILED) };
+    loop {
+        // SAFETY: interrupts stay off, so that the processor stops here.
+        unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
+    }
+}
