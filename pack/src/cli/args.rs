@@ -1,0 +1,218 @@
+//! The command line's grammar.
+
+use std::num::ParseIntError;
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use pack::compress::{DEFAULT_LEVEL, LEVELS};
+use shared::format::Codec;
+use shared::kernel::EntryRule;
+
+const EXAMPLES: &str = "\
+Examples:
+  pack vmlinuz -o image.pack --initrd initrd.img --cmdline 'root=/dev/xvda1 ro'
+      pack a distribution's kernel and initrd
+  pack stage0 -o stage0
+      write the loader that starts such an image
+  pack info image.pack
+      show what is in it, and what the loader will do with it
+
+For xl, name both in the domain's configuration:
+  kernel  = \"stage0\"
+  ramdisk = \"image.pack\"
+
+A kernel file named like a command is reached by its path: pack ./info -o image.pack";
+
+/// Packs a kernel into an image that mstrap's stage0 starts inside a Xen domain.
+#[derive(Parser, Debug)]
+#[command(
+    name = "pack",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    after_help = EXAMPLES
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) make: MakeArgs,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Write the stage0 that this program carries
+    Stage0(Stage0Args),
+    /// Show what is in a pack, and what stage0 will do with it
+    Info(InfoArgs),
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct MakeArgs {
+    /// The kernel: an ELF file, a bzImage, or one of them compressed
+    #[arg(required = true)]
+    kernel: Option<PathBuf>,
+    /// Where to write the pack
+    #[arg(short, long, value_name = "IMAGE", required = true)]
+    output: Option<PathBuf>,
+    /// A file to hand over as the kernel's initrd
+    #[arg(long, value_name = "FILE")]
+    pub(crate) initrd: Option<PathBuf>,
+    /// The kernel's command line; what the builder gives is added behind it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) cmdline: Option<String>,
+    /// How the kernel is stored
+    #[arg(long, value_enum, default_value_t = CodecArg::Zstd)]
+    pub(crate) codec: CodecArg,
+    /// How hard zstd tries, 1 to 22; 19 if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(i64::from(*LEVELS.start())..=i64::from(*LEVELS.end())))]
+    level: Option<i32>,
+    /// Pass on no word of the builder's command line, but those allowed
+    #[arg(long)]
+    pub(crate) lock_cmdline: bool,
+    /// A word of the builder's command line to pass on nevertheless; `*` in it stands for any visible ASCII characters
+    #[arg(long, value_name = "PATTERN", requires = "lock_cmdline")]
+    pub(crate) allow_arg: Vec<String>,
+    /// The virtual address of physical 0, for a kernel that does not say it
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) virt_base: Option<u64>,
+    /// What the kernel's entry address means, where its notes leave it open
+    #[arg(long, value_enum)]
+    pub(crate) entry: Option<EntryArg>,
+}
+
+impl MakeArgs {
+    /// The kernel and the output, which the grammar requires where there is no other command.
+    pub(crate) fn files(&self) -> (PathBuf, PathBuf) {
+        match (&self.kernel, &self.output) {
+            (Some(kernel), Some(output)) => (kernel.clone(), output.clone()),
+            _ => usage("a kernel and an output are required"),
+        }
+    }
+
+    /// The level of zstd.
+    pub(crate) fn level(&self) -> i32 {
+        if self.level.is_some() && self.codec != CodecArg::Zstd {
+            usage("--level is zstd's: it has no meaning with another --codec")
+        }
+        self.level.unwrap_or(DEFAULT_LEVEL)
+    }
+}
+
+/// Ends the program for an error that the grammar cannot express.
+fn usage(message: &str) -> ! {
+    Args::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Stage0Args {
+    /// Where to write it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Another stage0 than the one that this program carries
+    #[arg(long, value_name = "FILE", env = "PACK_STAGE0")]
+    pub(crate) stage0: Option<PathBuf>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct InfoArgs {
+    /// The pack
+    pub(crate) image: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// List every frame
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) frames: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CodecArg {
+    /// Smallest
+    Zstd,
+    /// Quickest to decode
+    Lz4,
+    /// As it is
+    None,
+}
+
+impl From<CodecArg> for Codec {
+    fn from(arg: CodecArg) -> Self {
+        match arg {
+            CodecArg::Zstd => Self::Zstd,
+            CodecArg::Lz4 => Self::Lz4,
+            CodecArg::None => Self::None,
+        }
+    }
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum EntryArg {
+    /// A physical address
+    Physical,
+    /// A virtual address
+    Virtual,
+}
+
+impl From<EntryArg> for EntryRule {
+    fn from(arg: EntryArg) -> Self {
+        match arg {
+            EntryArg::Physical => Self::Physical,
+            EntryArg::Virtual => Self::Virtual,
+        }
+    }
+}
+
+/// An address, in hexadecimal behind `0x`, else in decimal.
+fn address(text: &str) -> Result<u64, ParseIntError> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_kernel_and_a_command_are_told_apart() {
+        let args = Args::try_parse_from(["pack", "vmlinuz", "-o", "image"]).unwrap();
+        assert!(args.command.is_none());
+        assert_eq!(args.make.files(), ("vmlinuz".into(), "image".into()));
+        let args = Args::try_parse_from(["pack", "./info", "-o", "image"]).unwrap();
+        assert_eq!(args.make.files().0, PathBuf::from("./info"));
+        let args = Args::try_parse_from(["pack", "info", "image", "--json"]).unwrap();
+        assert!(matches!(args.command, Some(Command::Info(InfoArgs { json: true, .. }))));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_no_usage() {
+        for words in [
+            &["pack"][..],
+            &["pack", "vmlinuz"],
+            &["pack", "-o", "image"],
+            &["pack", "vmlinuz", "-o", "image", "--level", "23"],
+            &["pack", "vmlinuz", "-o", "image", "--codec", "gzip"],
+            &["pack", "vmlinuz", "-o", "image", "--allow-arg", "quiet"],
+            &["pack", "vmlinuz", "-o", "image", "--virt-base", "0xx"],
+            &["pack", "info"],
+            &["pack", "stage0"],
+        ] {
+            assert!(Args::try_parse_from(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_hexadecimal_or_decimal() {
+        assert_eq!(address("0xffffffff80000000"), Ok(0xffff_ffff_8000_0000));
+        assert_eq!(address("4096"), Ok(4096));
+        assert!(address("ffff").is_err());
+    }
+}

@@ -1,0 +1,88 @@
+//! What stage0 makes of a kernel, in lines for people.
+
+use std::fmt::{Result, Write};
+
+use pack::info::{KernelInfo, MemoryInfo, PlanInfo, ProtocolInfo};
+
+/// One line on how the kernel can be entered, and one on the memory that it needs.
+pub(super) fn brief(out: &mut String, kernel: &KernelInfo) -> Result {
+    for protocol in &kernel.protocols {
+        match (&protocol.plan, protocol.entered_by_stage0) {
+            (Some(plan), true) => writeln!(out, "entry      {}, at {}", protocol.protocol, entry(plan))?,
+            (Some(_), false) => writeln!(out, "           {}: possible, but not by this stage0", protocol.protocol)?,
+            (None, _) => {}
+        }
+    }
+    for memory in kernel.protocols.iter().flat_map(|protocol| &protocol.memory) {
+        writeln!(out, "memory     {}", need(memory))?;
+    }
+    Ok(())
+}
+
+/// Everything.
+pub(super) fn full(out: &mut String, kernel: &KernelInfo) -> Result {
+    let linux = kernel.linux_version.as_ref().map_or(String::new(), |version| format!(", Linux {version}"));
+    writeln!(out, "kernel     {}{linux}, e_entry {:#x}", kernel.class, kernel.elf_entry)?;
+    writeln!(out, "says       {}", kernel.notes.source)?;
+    for note in &kernel.notes.values {
+        writeln!(out, "           {} = {}", note.name, note.value)?;
+    }
+    for protocol in &kernel.protocols {
+        by_protocol(out, protocol)?;
+    }
+    Ok(())
+}
+
+fn by_protocol(out: &mut String, info: &ProtocolInfo) -> Result {
+    let note = if info.entered_by_stage0 { "" } else { " (not by this stage0)" };
+    if let Some(refused) = &info.refused {
+        return writeln!(out, "{:<10} no{note}: {refused}", info.protocol);
+    }
+    let Some(plan) = &info.plan else { return Ok(()) };
+    writeln!(out, "{:<10} entry at {}{note}", info.protocol, entry(plan))?;
+    for segment in &plan.segments {
+        let memory = segment.memory;
+        let zero = (memory.end - memory.start).saturating_sub(segment.file_len);
+        writeln!(
+            out,
+            "           segment {} {} {:#x}..{:#x}: {:#x} bytes of the file from {:#x}, then {zero:#x} of zero; p_vaddr {:#x}",
+            segment.index,
+            segment.access,
+            memory.start,
+            memory.end,
+            segment.file_len,
+            segment.file_offset,
+            segment.virt
+        )?;
+    }
+    if let Some(relocation) = &plan.relocation {
+        writeln!(
+            out,
+            "           may be moved: to a multiple of {:#x}, from {:#x} to {:#x}",
+            relocation.align, relocation.min, relocation.max
+        )?;
+    }
+    for rule in &plan.explanation.rules {
+        writeln!(out, "           {rule}")?;
+    }
+    for warning in &plan.explanation.warnings {
+        writeln!(out, "           warning: {warning}")?;
+    }
+    for memory in &info.memory {
+        writeln!(out, "           memory: {}", need(memory))?;
+    }
+    Ok(())
+}
+
+fn entry(plan: &PlanInfo) -> String {
+    let kind = if plan.entry_is_virtual { "virtual" } else { "physical" };
+    format!("{kind} {:#x}", plan.entry)
+}
+
+fn need(memory: &MemoryInfo) -> String {
+    match (memory.need, &memory.refused) {
+        (Some(need), _) => format!("{} MiB in a domain of {}'s", need >> 20, memory.builder),
+        (None, Some(refused)) => format!("none in a domain of {}'s: {refused}", memory.builder),
+        (None, None) => format!("unknown in a domain of {}'s", memory.builder),
+    }
+}

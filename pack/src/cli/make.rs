@@ -1,0 +1,101 @@
+//! `pack KERNEL -o IMAGE`.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use pack::build::{Built, Module, Request, member_name};
+use pack::compress::Settings;
+use pack::image::Image;
+use pack::info::{Contents, KernelInfo};
+use pack::open::{self, Layer, Opened};
+use pack::output::Output;
+use pack::stage0;
+use shared::kernel::Decisions;
+use shared::memory::Virt;
+
+use super::args::MakeArgs;
+use super::kernel;
+use super::text::{percent, size};
+
+/// Packs a kernel, and says what became of it.
+pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
+    let (path, image) = args.files();
+    let level = args.level();
+    let inputs: Vec<&Path> = [Some(path.as_path()), args.initrd.as_deref()].into_iter().flatten().collect();
+    let output = Output::new(&image, &inputs)?;
+    let opened = open::open(&path)?;
+    let origin = Origin::of(&opened);
+    let modules = args.initrd.as_deref().map(Module::read).transpose()?;
+    let request = Request {
+        kernel_name: member_name(&path),
+        elf: opened.elf,
+        cmdline: args.cmdline,
+        modules: modules.into_iter().collect(),
+        settings: Settings { codec: args.codec.into(), level, ..Settings::default() },
+        decisions: Decisions {
+            entry: args.entry.map(Into::into).unwrap_or_default(),
+            virt_base: args.virt_base.map(Virt),
+            ..Decisions::default()
+        },
+        locked: args.lock_cmdline,
+        allowed: args.allow_arg,
+    };
+    let bar = progress_bar(request.elf.len() as u64);
+    let built = request.build(&|bytes| bar.inc(bytes)).with_context(|| path.display().to_string())?;
+    bar.finish_and_clear();
+    output.write(&built.pack)?;
+    super::print(&summary(&path, &image, &origin, &built)?)?;
+    Ok(())
+}
+
+/// What the kernel file was before it was packed.
+struct Origin {
+    form: String,
+    file_len: u64,
+    linux_version: Option<String>,
+}
+
+impl Origin {
+    fn of(opened: &Opened) -> Self {
+        let layers = opened.layers.iter().map(Layer::to_string).chain(["ELF".to_owned()]);
+        Self {
+            form: layers.collect::<Vec<_>>().join(", "),
+            file_len: opened.file_len,
+            linux_version: opened.linux_version.clone(),
+        }
+    }
+}
+
+/// Says what came in and what went out, how it can be entered and what memory it needs.
+fn summary(path: &Path, output: &Path, origin: &Origin, built: &Built) -> anyhow::Result<String> {
+    let image = Image::parse(&built.pack)?;
+    let contents = Contents::of(&image)?;
+    let member = image.manifest.kernel();
+    let stored = member.stored.len();
+    let linux = origin.linux_version.as_ref().map_or(String::new(), |version| format!(", Linux {version}"));
+    let mut out = String::new();
+    writeln!(out, "kernel     {}{linux}", path.display())?;
+    writeln!(out, "in         {}: {} of {}", size(origin.file_len), origin.form, size(member.content_len))?;
+    let ratio = percent(stored, member.content_len);
+    writeln!(out, "out        {}, {ratio} of the ELF; frames: {}", size(stored), contents.frame_summary())?;
+    for module in image.manifest.modules() {
+        writeln!(out, "module     {}: {}", module.name, size(module.content_len))?;
+    }
+    writeln!(out, "pack       {}: {}", output.display(), size(contents.pack_len))?;
+    writeln!(out, "digest     sha256:{}", contents.digest)?;
+    let info = KernelInfo::of(&built.reading, origin.linux_version.clone(), stage0::EMBEDDED, &image.manifest);
+    kernel::brief(&mut out, &info)?;
+    Ok(out)
+}
+
+/// A bar on standard error, if that is a terminal.
+fn progress_bar(len: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}");
+    let bar = ProgressBar::new(len).with_message("compressing");
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

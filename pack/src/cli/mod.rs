@@ -1,0 +1,33 @@
+//! What each command does.
+
+mod args;
+mod info;
+mod kernel;
+mod make;
+mod stage0;
+mod text;
+
+use std::io::{self, ErrorKind, Write};
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// Does what the command line asks. A usage error ends the program with status 2.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let args = Args::parse();
+    match args.command {
+        Some(Command::Stage0(args)) => stage0::run(&args),
+        Some(Command::Info(args)) => info::run(&args),
+        None => make::run(args.make),
+    }
+}
+
+/// Prints what a command found. A reader that has seen enough, such as `head`, is no error.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}

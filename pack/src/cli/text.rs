@@ -1,0 +1,29 @@
+//! Numbers as people read them.
+
+/// Bytes, exactly and in the unit that fits.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match UNITS.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{bytes} bytes ({:.1} {name})", bytes as f64 / unit as f64),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+/// How much `part` is of `whole`.
+pub(super) fn percent(part: u64, whole: u64) -> String {
+    format!("{:.1} %", 100.0 * part as f64 / whole.max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_the_unit_that_fits() {
+        assert_eq!(size(0), "0 bytes");
+        assert_eq!(size(1536), "1536 bytes (1.5 KiB)");
+        assert_eq!(size(57_600_000), "57600000 bytes (54.9 MiB)");
+        assert_eq!(percent(1, 4), "25.0 %");
+        assert_eq!(percent(0, 0), "0.0 %");
+    }
+}

@@ -1,0 +1,170 @@
+//! Compresses a kernel's frames, over as many threads as wished; the result does not depend on how many.
+
+use std::io;
+use std::num::NonZero;
+use std::ops::{Range, RangeInclusive};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use shared::format::{Codec, EncodedFrame, MAX_WINDOW_LOG};
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::CParameter;
+
+/// The levels that zstd takes here, the fastest first.
+pub const LEVELS: RangeInclusive<i32> = 1..=22;
+
+/// The level used if none is given: what takes no more memory to decode and is not far from the smallest.
+pub const DEFAULT_LEVEL: i32 = 19;
+
+/// How frames are compressed.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The codec. zstd is used for every frame, lz4 only where it makes one smaller.
+    pub codec: Codec,
+    /// zstd's level, one of [`LEVELS`]; without meaning for the others.
+    pub level: i32,
+    /// Threads to use.
+    pub threads: NonZero<usize>,
+}
+
+impl Default for Settings {
+    /// zstd at the default level, on every core that this process may use.
+    fn default() -> Self {
+        let threads = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        Self { codec: Codec::Zstd, level: DEFAULT_LEVEL, threads }
+    }
+}
+
+/// What is told of the work done so far: bytes of the kernel compressed since the last call. Called from any thread.
+pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
+
+/// Compresses each of `pieces`, ranges of `elf` one after the other.
+pub(crate) fn frames(
+    elf: &[u8],
+    pieces: &[Range<u64>],
+    settings: Settings,
+    progress: Progress<'_>,
+) -> io::Result<Vec<EncodedFrame>> {
+    let next = AtomicUsize::new(0);
+    let work = || -> io::Result<Vec<(usize, EncodedFrame)>> {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(piece) = pieces.get(index) else { return Ok(done) };
+            done.push((index, frame(content(elf, piece)?, settings)?));
+            progress(piece.end - piece.start);
+        }
+    };
+    let mut frames = Vec::with_capacity(pieces.len());
+    thread::scope(|scope| {
+        let threads = settings.threads.get().min(pieces.len());
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            // A thread that panicked has said so; the panic goes on here.
+            frames.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        io::Result::Ok(())
+    })?;
+    frames.sort_unstable_by_key(|(index, _)| *index);
+    Ok(frames.into_iter().map(|(_, frame)| frame).collect())
+}
+
+/// The bytes of `elf` in `piece`.
+fn content<'a>(elf: &'a [u8], piece: &Range<u64>) -> io::Result<&'a [u8]> {
+    let start = usize::try_from(piece.start).map_err(io::Error::other)?;
+    let end = usize::try_from(piece.end).map_err(io::Error::other)?;
+    elf.get(start..end).ok_or_else(|| io::Error::other("a piece lies outside of the kernel"))
+}
+
+/// One frame of `content`, which is at most 2 MiB.
+fn frame(content: &[u8], settings: Settings) -> io::Result<EncodedFrame> {
+    let content_len = u32::try_from(content.len()).map_err(io::Error::other)?;
+    let plain = || EncodedFrame { content_len, codec: Codec::None, stored: content.to_vec() };
+    Ok(match settings.codec {
+        Codec::None => plain(),
+        Codec::Lz4 => {
+            let stored = lz4_flex::block::compress(content);
+            if stored.len() < content.len() { EncodedFrame { content_len, codec: Codec::Lz4, stored } } else { plain() }
+        }
+        Codec::Zstd => EncodedFrame { content_len, codec: Codec::Zstd, stored: zstd_frame(content, settings.level)? },
+    })
+}
+
+/// A zstd frame with a content size, a checksum, and no larger a window than the content needs. The compressor is a new
+/// one for each frame, so that nothing of the frame before can show in it.
+fn zstd_frame(content: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    /// The smallest that libzstd takes (ZSTD_WINDOWLOG_MIN).
+    const MIN_WINDOW_LOG: u32 = 10;
+
+    let window_log = content.len().next_power_of_two().ilog2().clamp(MIN_WINDOW_LOG, MAX_WINDOW_LOG);
+    let mut compressor = Compressor::new(level)?;
+    compressor.set_parameter(CParameter::WindowLog(window_log))?;
+    compressor.set_parameter(CParameter::ContentSizeFlag(true))?;
+    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+    compressor.compress(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cut;
+
+    fn content_of(len: usize) -> Vec<u8> {
+        (0..len).map(|n| ((n / 7) ^ (n / 4093)) as u8).collect()
+    }
+
+    fn compressed(elf: &[u8], codec: Codec, threads: usize) -> Vec<EncodedFrame> {
+        let settings = Settings { codec, level: 3, threads: NonZero::new(threads).unwrap() };
+        let pieces = cut::pieces(elf.len() as u64, [64, 1000]);
+        frames(elf, &pieces, settings, &|_| {}).unwrap()
+    }
+
+    #[test]
+    fn the_result_does_not_depend_on_the_threads() {
+        let elf = content_of(9 << 20);
+        for codec in [Codec::Zstd, Codec::Lz4, Codec::None] {
+            let one = compressed(&elf, codec, 1);
+            for threads in [2, 3, 64] {
+                let many = compressed(&elf, codec, threads);
+                assert_eq!(one.len(), many.len());
+                assert!(one.iter().zip(&many).all(|(a, b)| a.stored == b.stored && a.codec == b.codec));
+            }
+        }
+    }
+
+    #[test]
+    fn every_zstd_frame_says_its_size_and_has_a_checksum_and_a_small_window() {
+        // Frame_Header_Descriptor (RFC 8878, 3.1.1.1.1): size flag in the top bits, bit 5 single segment, bit 2 checksum.
+        for frame in compressed(&content_of(5 << 20), Codec::Zstd, 1) {
+            let descriptor = frame.stored[4];
+            assert_ne!(descriptor & 1 << 2, 0, "no checksum");
+            // In a single segment the window is the content, which is at most 2 MiB.
+            assert_ne!(descriptor & 1 << 5, 0, "not a single segment");
+            let size = zstd::zstd_safe::get_frame_content_size(&frame.stored).unwrap();
+            assert_eq!(size, Some(u64::from(frame.content_len)));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_made_smaller_is_stored_as_the_codec_asks() {
+        let mut state = 1u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as u8
+        })
+        .take(100_000)
+        .collect();
+        assert!(compressed(&noise, Codec::Zstd, 1).iter().all(|frame| frame.codec == Codec::Zstd));
+        assert!(compressed(&noise, Codec::Lz4, 1).iter().all(|frame| frame.codec == Codec::None));
+    }
+
+    #[test]
+    fn progress_adds_up_to_the_kernel() {
+        let elf = content_of(5 << 20);
+        let seen = std::sync::atomic::AtomicU64::new(0);
+        let pieces = cut::pieces(elf.len() as u64, [100]);
+        let settings = Settings { level: 1, ..Settings::default() };
+        frames(&elf, &pieces, settings, &|bytes| _ = seen.fetch_add(bytes, Ordering::Relaxed)).unwrap();
+        assert_eq!(seen.into_inner(), elf.len() as u64);
+    }
+}

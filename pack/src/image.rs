@@ -1,0 +1,134 @@
+//! Looks into a pack: checks every hash in it and gives back what went in.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use shared::format::{Codec, FormatError, Frame, MAX_PACK_LEN, Manifest, Member};
+use shared::memory::FileRange;
+
+use crate::input::{self, InputCause};
+use crate::open::MAX_KERNEL;
+
+/// A pack in memory.
+pub struct Image<'a> {
+    bytes: &'a [u8],
+    /// Its manifest.
+    pub manifest: Manifest<'a>,
+}
+
+/// A pack that could not be read, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {cause}", path.display())]
+pub struct ImageError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub cause: ImageCause,
+}
+
+/// What is wrong with a pack.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageCause {
+    /// There are no bytes to look at.
+    #[error(transparent)]
+    Input(#[from] InputCause),
+    /// The manifest is none.
+    #[error("{0}")]
+    Format(FormatError),
+    /// A frame's stored bytes are not those that the manifest names.
+    #[error("frame {index}: its bytes are not those that the manifest names: make the pack again")]
+    FrameHash {
+        /// Its number.
+        index: usize,
+    },
+    /// A frame is what the manifest names, but does not decode to what it says.
+    #[error("frame {index}: is no {} frame of {expected} bytes: the pack was made by a faulty program", codec.name())]
+    FrameContent {
+        /// Its number.
+        index: usize,
+        /// Its codec.
+        codec: Codec,
+        /// Bytes that it should give.
+        expected: u64,
+    },
+    /// A member's bytes are not those that the manifest names.
+    #[error("member {name:?}: its bytes are not those that the manifest names: make the pack again")]
+    MemberHash {
+        /// Its name.
+        name: String,
+    },
+    /// More than this program keeps in memory.
+    #[error("its kernel has {len} bytes, more than the {MAX_KERNEL} that are taken")]
+    KernelTooLarge {
+        /// Bytes of the ELF file.
+        len: u64,
+    },
+}
+
+/// Reads the pack in the file at `path`, for [`Image::parse`].
+pub fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
+    input::read(path, MAX_PACK_LEN).map_err(|cause| ImageError { path: path.to_owned(), cause: cause.into() })
+}
+
+impl<'a> Image<'a> {
+    /// Reads the manifest. Nothing else is looked at yet.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ImageCause> {
+        let manifest = Manifest::parse(bytes, bytes.len() as u64).map_err(ImageCause::Format)?;
+        Ok(Self { bytes, manifest })
+    }
+
+    /// The stored bytes in `range`, which the manifest has found to lie in the pack.
+    pub fn stored(&self, range: FileRange) -> &'a [u8] {
+        let end = usize::try_from(range.end()).unwrap_or(usize::MAX);
+        usize::try_from(range.offset()).ok().and_then(|start| self.bytes.get(start..end)).unwrap_or(&[])
+    }
+
+    /// The content of a command line or module, its hashes checked.
+    pub fn content(&self, member: &Member<'a>) -> Result<&'a [u8], ImageCause> {
+        let stored = self.stored(member.stored);
+        if !member.verify(stored) || Sha256::digest(stored)[..] != member.sha256[..] {
+            return Err(ImageCause::MemberHash { name: member.name.to_owned() });
+        }
+        Ok(stored)
+    }
+
+    /// The kernel's ELF file, decoded, every hash checked.
+    pub fn kernel(&self) -> Result<Vec<u8>, ImageCause> {
+        let kernel = self.manifest.kernel();
+        if kernel.content_len > MAX_KERNEL {
+            return Err(ImageCause::KernelTooLarge { len: kernel.content_len });
+        }
+        let mut elf = Vec::with_capacity(usize::try_from(kernel.content_len).unwrap_or(0));
+        for frame in self.manifest.frames() {
+            self.decode(&frame, &mut elf)?;
+        }
+        if Sha256::digest(&elf)[..] != kernel.sha256[..] {
+            return Err(ImageCause::MemberHash { name: kernel.name.to_owned() });
+        }
+        Ok(elf)
+    }
+
+    /// Appends a frame's content to `elf`.
+    fn decode(&self, frame: &Frame<'_>, elf: &mut Vec<u8>) -> Result<(), ImageCause> {
+        let stored = self.stored(frame.stored);
+        if !frame.verify(stored) {
+            return Err(ImageCause::FrameHash { index: frame.index });
+        }
+        let expected = frame.content.len();
+        let wrong = ImageCause::FrameContent { index: frame.index, codec: frame.codec, expected };
+        let Ok(len) = usize::try_from(expected) else { return Err(wrong) };
+        let start = elf.len();
+        elf.resize(start + len, 0);
+        let target = &mut elf[start..];
+        let decoded = match frame.codec {
+            Codec::None => {
+                // The manifest has found both lengths to be equal.
+                target.copy_from_slice(stored);
+                Some(len)
+            }
+            Codec::Lz4 => lz4_flex::block::decompress_into(stored, target).ok(),
+            Codec::Zstd => zstd::bulk::decompress_to_buffer(stored, target).ok(),
+        };
+        if decoded == Some(len) { Ok(()) } else { Err(wrong) }
+    }
+}

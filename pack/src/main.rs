@@ -1,0 +1,16 @@
+//! The command line of [`pack`].
+#![forbid(unsafe_code)]
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refused) => {
+            eprintln!("pack: error: {refused:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Opens a kernel file of any of the forms that people have, and gives the ELF inside.
+//!
+//! What a file is, is found by its content alone, never by its name:
+//!
+//! - an ELF file, 32 or 64 bit;
+//! - a bzImage, whose payload is such an ELF compressed in any way that Linux knows;
+//! - any of these compressed once more (`vmlinux.gz`, `xen.gz`, `bzImage.xz`).
+//!
+//! Input is not trusted: layers, sizes and the decoders' memory are bounded.
+
+mod bzimage;
+mod compression;
+mod error;
+mod lz4_legacy;
+mod lzop;
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::Path;
+
+use bzimage::BzImage;
+pub use compression::Compression;
+pub use error::{OpenCause, OpenError};
+
+use crate::input::{self, InputCause};
+
+/// Most bytes that a kernel file may have, at every layer: 1 GiB. A Linux with all debug information in it has about
+/// 600 MiB; stage0's loaders cannot place more than the RAM below 4 GiB in one piece anyway.
+pub const MAX_KERNEL: u64 = 1 << 30;
+
+/// Most layers around an ELF. A compressed bzImage has three: the file's own compression, the bzImage, and the
+/// compression of its payload.
+pub const MAX_LAYERS: usize = 3;
+
+/// Bytes of a decoded layer after which it must be known what it is, lest a file that decodes to anything else fills
+/// the memory first. Every kind is recognized by less: a bzImage, the latest of all, by its first 0x250 bytes.
+const HEAD: u64 = 4096;
+
+/// What was around the ELF.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// Linux' boot image. The compression of its payload, if any, is the next layer.
+    BzImage,
+    /// A compressed stream.
+    Compressed(Compression),
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BzImage => f.write_str("bzImage"),
+            Self::Compressed(compression) => compression.fmt(f),
+        }
+    }
+}
+
+/// A kernel file that has been opened.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The ELF file, whole. From a bzImage: all that its payload decompresses to, which for a relocatable Linux is the ELF
+    /// followed by its relocation table.
+    pub elf: Vec<u8>,
+    /// What was around it, the outermost first.
+    pub layers: Vec<Layer>,
+    /// Bytes of the file as it was.
+    pub file_len: u64,
+    /// Linux' release ("6.1.0-56-amd64"), if this is one: from the bzImage's header, else from the banner in the ELF.
+    pub linux_version: Option<String>,
+}
+
+/// Opens the kernel file at `path`, which must be a regular file or a link to one.
+pub fn open(path: &Path) -> Result<Opened, OpenError> {
+    let at = |cause| OpenError { path: path.to_owned(), inside: Vec::new(), cause };
+    let bytes = input::read(path, MAX_KERNEL).map_err(|cause| at(cause.into()))?;
+    open_bytes(bytes).map_err(|(inside, cause)| OpenError { path: path.to_owned(), inside, cause })
+}
+
+/// Opens a kernel file whose bytes are in memory. An error comes with the layers that could be opened before it.
+pub fn open_bytes(bytes: Vec<u8>) -> Result<Opened, (Vec<Layer>, OpenCause)> {
+    let file_len = bytes.len() as u64;
+    let mut layers = Vec::new();
+    let mut linux_version = None;
+    let mut bytes = bytes;
+    loop {
+        match peel(&bytes, &mut layers, &mut linux_version) {
+            Ok(None) => break,
+            Ok(Some(inner)) => bytes = inner,
+            Err(cause) => return Err((layers, cause)),
+        }
+    }
+    let linux_version = linux_version.or_else(|| linux_banner(&bytes));
+    Ok(Opened { elf: bytes, layers, file_len, linux_version })
+}
+
+/// What a file's first bytes say it is.
+enum Kind {
+    Elf,
+    BzImage,
+    Compressed(Compression),
+}
+
+/// Takes one layer off, and notes it; `None` if `bytes` are an ELF file.
+fn peel(bytes: &[u8], layers: &mut Vec<Layer>, version: &mut Option<String>) -> Result<Option<Vec<u8>>, OpenCause> {
+    let kind = recognize(bytes)?;
+    if let Kind::Elf = kind {
+        check_elf(bytes)?;
+        return Ok(None);
+    }
+    if layers.len() >= MAX_LAYERS {
+        return Err(OpenCause::TooManyLayers);
+    }
+    match kind {
+        Kind::Elf => Ok(None),
+        Kind::BzImage => {
+            let image = BzImage::read(bytes)?;
+            layers.push(Layer::BzImage);
+            *version = image.version();
+            Ok(Some(image.payload.to_vec()))
+        }
+        Kind::Compressed(compression) => {
+            layers.push(Layer::Compressed(compression));
+            Ok(Some(decompress(compression, bytes, MAX_KERNEL)?))
+        }
+    }
+}
+
+/// Says what `bytes` are by what they begin with.
+fn recognize(bytes: &[u8]) -> Result<Kind, OpenCause> {
+    if bytes.is_empty() {
+        return Err(InputCause::Empty.into());
+    }
+    if bytes.starts_with(b"\x7fELF") {
+        return Ok(Kind::Elf);
+    }
+    if BzImage::recognizes(bytes) {
+        return Ok(Kind::BzImage);
+    }
+    if let Some(compression) = Compression::of(bytes) {
+        return Ok(Kind::Compressed(compression));
+    }
+    Err(OpenCause::unknown(bytes))
+}
+
+/// Decodes the streams of one compression that `bytes` begin with, one after the other, to at most `limit` bytes (and
+/// [`HEAD`]). What follows them is ignored: Linux appends the decoded size to the payload of a bzImage.
+fn decompress(compression: Compression, bytes: &[u8], limit: u64) -> Result<Vec<u8>, OpenCause> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => OpenCause::TruncatedStream { compression },
+        _ => OpenCause::CorruptStream { compression, error },
+    };
+    let mut rest = bytes;
+    let mut out = Vec::new();
+    loop {
+        let mut reader = compression.reader(&mut rest).map_err(failed)?;
+        if out.is_empty() {
+            reader.by_ref().take(HEAD).read_to_end(&mut out).map_err(failed)?;
+            recognize(&out)?;
+        }
+        let room = limit.saturating_sub(out.len() as u64);
+        reader.by_ref().take(room + 1).read_to_end(&mut out).map_err(failed)?;
+        drop(reader);
+        if out.len() as u64 > limit {
+            return Err(InputCause::TooLarge { limit }.into());
+        }
+        if !compression.continues(rest) {
+            return Ok(out);
+        }
+    }
+}
+
+/// Refuses ELF files for other machines by name. All else about an ELF is judged by the reading of it as a kernel.
+fn check_elf(bytes: &[u8]) -> Result<(), OpenCause> {
+    /// Offset of e_machine, in ELF files of either class (gABI, "ELF Header").
+    const MACHINE: usize = 18;
+    const BIG_ENDIAN: u8 = 2;
+    const EM_386: u16 = 3;
+    const EM_X86_64: u16 = 62;
+
+    let (Some(&order), Some(&[low, high])) = (bytes.get(5), bytes.get(MACHINE..MACHINE + 2)) else {
+        return Err(OpenCause::TruncatedElf { len: bytes.len() });
+    };
+    let machine = if order == BIG_ENDIAN { u16::from_be_bytes([low, high]) } else { u16::from_le_bytes([low, high]) };
+    if order == BIG_ENDIAN || !matches!(machine, EM_386 | EM_X86_64) {
+        return Err(OpenCause::ForeignElf { machine, big_endian: order == BIG_ENDIAN });
+    }
+    Ok(())
+}
+
+/// The release in Linux' banner, "Linux version RELEASE (...", which every vmlinux has in its read-only data.
+pub(crate) fn linux_banner(elf: &[u8]) -> Option<String> {
+    const BANNER: &[u8] = b"Linux version ";
+    /// Most bytes of a release: Linux' own bound on `uname -r` (include/uapi/linux/utsname.h, __NEW_UTS_LEN).
+    const MAX_RELEASE: usize = 64;
+
+    memchr::memmem::find_iter(elf, BANNER).find_map(|at| {
+        let text = elf.get(at + BANNER.len()..)?;
+        let release = text.get(..text.iter().take(MAX_RELEASE + 1).position(|&byte| byte == b' ')?)?;
+        let plausible = release.first()?.is_ascii_digit() && release.iter().all(u8::is_ascii_graphic);
+        plausible.then(|| String::from_utf8_lossy(release).into_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_decoded_than_the_limit() {
+        let mut elf = b"\x7fELF".to_vec();
+        elf.resize(1 << 20, 0);
+        let frame = zstd::bulk::compress(&elf, 1).unwrap();
+        let limit = elf.len() as u64;
+        assert!(decompress(Compression::Zstd, &frame, limit).unwrap() == elf);
+        let one_less = decompress(Compression::Zstd, &frame, limit - 1);
+        assert!(matches!(one_less, Err(OpenCause::Input(InputCause::TooLarge { .. }))));
+        // However many frames there are.
+        let many = decompress(Compression::Zstd, &frame.repeat(1000), 2 * limit);
+        assert!(matches!(many, Err(OpenCause::Input(InputCause::TooLarge { .. }))));
+    }
+}

@@ -1,0 +1,210 @@
+//! Writes a file whole or not at all, and never over what it was made from.
+
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// A place that a file may be written to.
+#[derive(Debug)]
+pub struct Output {
+    /// What the person named.
+    named: PathBuf,
+    /// Where the file goes: behind symbolic links.
+    path: PathBuf,
+    permissions: Permissions,
+}
+
+/// Why a file is not written.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// The place is that of an input.
+    #[error("{}: is the same file as the input {}: name another output", path.display(), input.display())]
+    IsInput {
+        /// The output.
+        path: PathBuf,
+        /// The input that it would replace.
+        input: PathBuf,
+    },
+    /// A directory is there.
+    #[error("{}: is a directory: name a file in it", path.display())]
+    Directory {
+        /// The output.
+        path: PathBuf,
+    },
+    /// A pipe, a socket, a device is there.
+    #[error("{}: is not a regular file, so it could not be written whole or not at all: name a file", path.display())]
+    NotRegular {
+        /// The output.
+        path: PathBuf,
+    },
+    /// A write-protected file is there.
+    #[error("{}: is write-protected: remove it or name another file", path.display())]
+    Protected {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The system refuses.
+    #[error("{}: cannot be written: {error}", path.display())]
+    Unwritable {
+        /// The output.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl Output {
+    /// Checks that a file can be written at `path` and that it would replace none of `inputs`. Nothing is left there.
+    pub fn new(path: &Path, inputs: &[&Path]) -> Result<Self, OutputError> {
+        let named = path.to_owned();
+        let unwritable = |error| OutputError::Unwritable { path: path.to_owned(), error };
+        let (path, permissions) = match fs::metadata(path) {
+            Ok(there) => {
+                check_replaceable(path, &there, inputs)?;
+                (fs::canonicalize(path).map_err(unwritable)?, there.permissions())
+            }
+            // What the umask leaves of this.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (named.clone(), Permissions::from_mode(0o666)),
+            Err(error) => return Err(unwritable(error)),
+        };
+        let output = Self { named, path, permissions };
+        output.temporary().map_err(unwritable)?;
+        Ok(output)
+    }
+
+    /// Writes `bytes`. Until they are all on disk, what was there before stays.
+    pub fn write(&self, bytes: &[u8]) -> Result<(), OutputError> {
+        self.try_write(bytes).map_err(|error| OutputError::Unwritable { path: self.named.clone(), error })
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.temporary()?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path)?;
+        // The name too survives a loss of power, where the file system can promise that.
+        File::open(self.folder()).and_then(|folder| folder.sync_all()).or(Ok(()))
+    }
+
+    /// A new file beside the output, gone when dropped.
+    fn temporary(&self) -> io::Result<NamedTempFile<File>> {
+        let mode = self.permissions.mode() & 0o777;
+        let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+        tempfile::Builder::new().prefix(".pack-").make_in(self.folder(), create)
+    }
+
+    fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        }
+    }
+}
+
+/// Refuses to replace what is at `path`, if it is none of our business.
+fn check_replaceable(path: &Path, there: &Metadata, inputs: &[&Path]) -> Result<(), OutputError> {
+    let path = path.to_owned();
+    if there.is_dir() {
+        return Err(OutputError::Directory { path });
+    }
+    if !there.is_file() {
+        return Err(OutputError::NotRegular { path });
+    }
+    let same = |input: &&&Path| {
+        fs::metadata(input).is_ok_and(|input| (input.dev(), input.ino()) == (there.dev(), there.ino()))
+    };
+    if let Some(input) = inputs.iter().find(same) {
+        return Err(OutputError::IsInput { path, input: input.to_path_buf() });
+    }
+    if there.permissions().readonly() {
+        return Err(OutputError::Protected { path });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn nothing_is_there_before_all_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let output = Output::new(&path, &[]).unwrap();
+        assert!(names(dir.path()).is_empty());
+        output.write(b"all").unwrap();
+        assert_eq!(names(dir.path()), ["out"]);
+        assert_eq!(fs::read(&path).unwrap(), b"all");
+        // Like any file that a program makes: readable as the umask says, not the temporary file's own way.
+        assert_ne!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_not_written_into() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        fs::write(&path, b"old").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let old = File::open(&path).unwrap();
+        Output::new(&path, &[]).unwrap().write(b"new").unwrap();
+        assert_eq!(io::read_to_string(old).unwrap(), "old");
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn an_input_is_never_replaced_by_any_of_its_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let input = dir.path().join("input");
+        fs::write(&input, b"input").unwrap();
+        let hard = dir.path().join("hard");
+        fs::hard_link(&input, &hard).unwrap();
+        let soft = dir.path().join("soft");
+        symlink(&input, &soft).unwrap();
+        let roundabout = dir.path().join(".").join("input");
+        for path in [&input, &hard, &soft, &roundabout] {
+            let refused = Output::new(path, &[Path::new("/nonexistent"), &input]);
+            assert!(matches!(refused, Err(OutputError::IsInput { .. })), "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_link_elsewhere_stays_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("images")).unwrap();
+        let target = dir.path().join("images").join("out");
+        fs::write(&target, b"old").unwrap();
+        let link = dir.path().join("link");
+        symlink(&target, &link).unwrap();
+        Output::new(&link, &[]).unwrap().write(b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = |path: &Path| Output::new(path, &[]).unwrap_err();
+        assert!(matches!(refused(dir.path()), OutputError::Directory { .. }));
+        assert!(matches!(refused(Path::new("/dev/null")), OutputError::NotRegular { .. }));
+        assert!(matches!(refused(&dir.path().join("absent").join("out")), OutputError::Unwritable { .. }));
+        let file = dir.path().join("file");
+        fs::write(&file, b"").unwrap();
+        assert!(matches!(refused(&file.join("out")), OutputError::Unwritable { .. }));
+        fs::set_permissions(&file, Permissions::from_mode(0o444)).unwrap();
+        assert!(matches!(refused(&file), OutputError::Protected { .. }));
+        assert_eq!(names(dir.path()), ["file"]);
+    }
+}

@@ -1,0 +1,57 @@
+//! What stage0 will make of a kernel, found out beforehand by the same code.
+
+use shared::kernel::{Decisions, Kernel, Outside, Plan, PlanError, Protocol, ReadError, SliceFile};
+
+/// The protocols that the stage0 of this version enters kernels by.
+pub const ENTERED: [Protocol; 1] = [Protocol::Pvh];
+
+/// What stage0 says of a kernel.
+pub struct Reading {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// What a person decided, and the protocol that follows from the kernel alone.
+    pub decisions: Decisions,
+}
+
+/// What stage0 will not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The file is no kernel that can be read.
+    #[error("{0}")]
+    Read(ReadError<Outside>),
+    /// No domain could start it.
+    #[error("{0}")]
+    Plan(PlanError),
+    /// There is an entry, but none that stage0 knows.
+    #[error("{why} (this stage0 enters kernels by {} alone)", names(&ENTERED))]
+    NotEntered {
+        /// Why the kernel has none that it knows.
+        why: PlanError,
+    },
+}
+
+impl Reading {
+    /// Reads the kernel in `elf`. Refused is what stage0 would refuse in every domain.
+    pub fn of(elf: &[u8], decisions: &Decisions) -> Result<Self, Refusal> {
+        let kernel = Kernel::read(&mut SliceFile(elf)).map_err(Refusal::Read)?;
+        let protocol = kernel.recorded_protocol(decisions).map_err(Refusal::Plan)?;
+        let reading = Self { kernel, decisions: Decisions { protocol, ..*decisions } };
+        if ENTERED.into_iter().any(|protocol| reading.plan(protocol).is_ok()) {
+            return Ok(reading);
+        }
+        // Why the first of them is none.
+        match ENTERED.into_iter().find_map(|protocol| reading.kernel.plan(protocol, decisions).err()) {
+            Some(why) => Err(Refusal::NotEntered { why }),
+            None => Ok(reading),
+        }
+    }
+
+    /// The plan for `protocol`, if the kernel can be entered by it and nothing else was decided.
+    pub fn plan(&self, protocol: Protocol) -> Result<Plan, PlanError> {
+        self.kernel.plan(protocol, &self.decisions)
+    }
+}
+
+fn names(protocols: &[Protocol]) -> String {
+    protocols.iter().map(|protocol| protocol.name()).collect::<Vec<_>>().join(" and ")
+}
