@@ -1,0 +1,181 @@
+//! The description of one virtual machine, whatever tier runs it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The I/O port of isa-debug-exit.
+pub const DEBUG_EXIT_PORT: u16 = 0xf4;
+
+/// QEMU's machine types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Board {
+    /// i440FX, QEMU's default.
+    Pc,
+    /// Q35.
+    Q35,
+    /// microvm.
+    Microvm,
+}
+
+impl Board {
+    /// Its name for `-M`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pc => "pc",
+            Self::Q35 => "q35",
+            Self::Microvm => "microvm",
+        }
+    }
+
+    /// What a Linux must be told on this board when it is emulated in software. microvm has nothing by which Linux could measure
+    /// the TSC, which TCG lets run at 1 GHz.
+    pub fn linux_words(self) -> &'static str {
+        match self {
+            Self::Pc | Self::Q35 => "",
+            Self::Microvm => "tsc_early_khz=1000000",
+        }
+    }
+}
+
+/// A machine to run: what is loaded into it, how large it is, how long it may take.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    pub(crate) name: String,
+    pub(crate) board: Board,
+    pub(crate) cpu: Option<String>,
+    pub(crate) memory_mib: u64,
+    pub(crate) kernel: PathBuf,
+    pub(crate) initrd: Option<PathBuf>,
+    pub(crate) append: String,
+    pub(crate) debug_console: bool,
+    pub(crate) xen_console: bool,
+    pub(crate) extra: Vec<String>,
+    pub(crate) limit: Duration,
+    pub(crate) until: Option<String>,
+}
+
+impl Machine {
+    /// A pc with 256 MiB that starts `kernel` and may take a minute. `name` names its folder of logs.
+    pub fn new(name: impl Into<String>, kernel: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            board: Board::Pc,
+            cpu: None,
+            memory_mib: 256,
+            kernel: kernel.into(),
+            initrd: None,
+            append: String::new(),
+            debug_console: false,
+            xen_console: false,
+            extra: Vec::new(),
+            limit: Duration::from_secs(60),
+            until: None,
+        }
+    }
+
+    /// Another machine type.
+    pub fn board(mut self, board: Board) -> Self {
+        self.board = board;
+        self
+    }
+
+    /// A CPU model other than the default, for example `max` or `EPYC,+svm,+npt`.
+    pub fn cpu(mut self, model: impl Into<String>) -> Self {
+        self.cpu = Some(model.into());
+        self
+    }
+
+    /// Another memory size, in MiB.
+    pub fn memory(mut self, mib: u64) -> Self {
+        self.memory_mib = mib;
+        self
+    }
+
+    /// A ramdisk, which PVH hands over as the first module.
+    pub fn initrd(mut self, file: impl Into<PathBuf>) -> Self {
+        self.initrd = Some(file.into());
+        self
+    }
+
+    /// A command line.
+    pub fn append(mut self, words: impl Into<String>) -> Self {
+        self.append = words.into();
+        self
+    }
+
+    /// Another time limit.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Ends the run as soon as this text is on the serial port.
+    pub fn until(mut self, text: impl Into<String>) -> Self {
+        self.until = Some(text.into());
+        self
+    }
+
+    /// Also records what is written to port 0xE9.
+    pub fn debug_console(mut self) -> Self {
+        self.debug_console = true;
+        self
+    }
+
+    /// Adds the console that each Xen domain has, and records what is written to its ring; only where Xen is emulated.
+    pub(crate) fn xen_console(mut self) -> Self {
+        self.xen_console = true;
+        self
+    }
+
+    /// Further arguments for QEMU.
+    pub fn arguments<I: IntoIterator<Item: Into<String>>>(mut self, arguments: I) -> Self {
+        self.extra.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// QEMU's arguments, but for its monitor. `accelerator` is the value of `-accel`.
+    pub(crate) fn qemu_arguments(&self, accelerator: &str, files: &Files<'_>) -> Vec<String> {
+        let mut list: Vec<String> =
+            ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"].map(Into::into).into();
+        let mut add = |words: &[&str]| list.extend(words.iter().map(ToString::to_string));
+        add(&["-M", self.board.name(), "-accel", accelerator, "-m", &self.memory_mib.to_string()]);
+        if let Some(cpu) = &self.cpu {
+            add(&["-cpu", cpu]);
+        }
+        add(&["-device", &format!("isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=1")]);
+        add(&["-chardev", &format!("file,id=serial,path={}", files.serial.display()), "-serial", "chardev:serial"]);
+        let consoles = [
+            (self.debug_console, DEBUG_CONSOLE, "isa-debugcon,iobase=0xe9"),
+            (self.xen_console, XEN_CONSOLE, "xen-console"),
+        ];
+        for (_, name, device) in consoles.iter().filter(|(wanted, ..)| *wanted) {
+            add(&["-chardev", &format!("file,id={name},path={}", files.logs.join(name).display())]);
+            add(&["-device", &format!("{device},chardev={name}")]);
+        }
+        add(&["-kernel", &files.kernel.display().to_string()]);
+        if let Some(initrd) = files.initrd {
+            add(&["-initrd", &initrd.display().to_string()]);
+        }
+        if !self.append.is_empty() {
+            add(&["-append", &self.append]);
+        }
+        list.extend(self.extra.iter().cloned());
+        list
+    }
+}
+
+/// The files of a run, by their paths as the QEMU that runs it sees them.
+#[derive(Debug)]
+pub(crate) struct Files<'a> {
+    pub(crate) kernel: &'a Path,
+    pub(crate) initrd: Option<&'a Path>,
+    /// What the serial port writes to.
+    pub(crate) serial: &'a Path,
+    /// The folder for all else that is recorded.
+    pub(crate) logs: &'a Path,
+}
+
+/// What is written to port 0xE9, in the folder of logs.
+pub(crate) const DEBUG_CONSOLE: &str = "debugcon.log";
+/// What is written to the Xen console ring, in the folder of logs.
+pub(crate) const XEN_CONSOLE: &str = "xen-console.log";

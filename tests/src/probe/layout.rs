@@ -1,0 +1,119 @@
+//! Where a kernel made of the probe lies, and what it is made of besides.
+
+/// A kernel made of the probe.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Names the file, and is the first thing that the probe prints. At most 31 bytes.
+    pub name: &'static str,
+    /// Physical address of the image (some tens of KiB of file, somewhat more of .bss). A multiple of 4096 below 4 GiB.
+    pub base: u64,
+    /// Other segments. At most 7.
+    pub extras: Vec<Extra>,
+    /// Whether the image's program header is the last of the PT_LOADs rather than the first.
+    pub image_last: bool,
+    /// Kind of ELF file.
+    pub class: Class,
+    /// Bytes of the PHYS32_ENTRY note's number: 4 or 8, both of which occur.
+    pub entry_size: usize,
+    /// A PHYS32_RELOC note.
+    pub relocation: Option<Relocation>,
+}
+
+/// A segment besides the image.
+#[derive(Clone, Copy, Debug)]
+pub struct Extra {
+    /// Physical address, a multiple of 4096.
+    pub paddr: u64,
+    /// Bytes of it in the file.
+    pub file_size: usize,
+    /// Bytes of it in memory.
+    pub memory_size: u64,
+    /// What the file's bytes are.
+    pub content: Content,
+}
+
+/// Kinds of ELF files by class and machine, all of which builders take for a 64-bit guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// ELFCLASS64, EM_X86_64.
+    Elf64,
+    /// ELFCLASS32, EM_386.
+    Elf32,
+    /// ELFCLASS32, EM_X86_64: such kernels exist.
+    Elf32Amd64,
+}
+
+/// The numbers of a PHYS32_RELOC note.
+#[derive(Clone, Copy, Debug)]
+pub struct Relocation {
+    /// The kernel may be loaded at multiples of it.
+    pub align: u32,
+    /// The lowest address for it.
+    pub min: u32,
+    /// The highest address for its last byte.
+    pub max: u32,
+}
+
+/// Contents that can be made again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Every page differs, but compresses well.
+    Pages,
+    /// Random numbers from this seed: cannot be compressed.
+    Noise(u64),
+}
+
+impl Layout {
+    /// The image alone, at `base`, in an ELF64 file.
+    pub fn at(name: &'static str, base: u64) -> Self {
+        Self { name, base, extras: Vec::new(), image_last: false, class: Class::Elf64, entry_size: 4, relocation: None }
+    }
+
+    /// With one more segment.
+    pub fn with(mut self, extra: Extra) -> Self {
+        self.extras.push(extra);
+        self
+    }
+}
+
+impl Extra {
+    /// A segment that is all file.
+    pub fn whole(paddr: u64, size: usize, content: Content) -> Self {
+        Self { paddr, file_size: size, memory_size: size as u64, content }
+    }
+}
+
+impl Content {
+    /// `len` bytes of it, none of which is likely to be zero by chance.
+    pub fn bytes(self, len: usize) -> Vec<u8> {
+        match self {
+            Self::Pages => pages(len),
+            Self::Noise(seed) => noise(seed, len),
+        }
+    }
+}
+
+/// Each page repeats 64 random bytes of its own.
+fn pages(len: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(len.next_multiple_of(4096));
+    for page in 0..len.div_ceil(4096) {
+        bytes.extend(noise(page as u64, 64).repeat(4096 / 64));
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let mut bytes = Vec::with_capacity(len.next_multiple_of(8));
+    while bytes.len() < len {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = state;
+        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bytes.extend((word ^ word >> 31).to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}

@@ -1,0 +1,144 @@
+//! Distribution kernels of different compressions through stage0 and a pack, to their userspace.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use harness::kernels::{self, Kernel};
+use harness::trial::{self, Trouble, check};
+use harness::{Board, Exit, Machine, Outcome, cache, initrd, tier2};
+use pack::build::{Module, Request};
+use pack::compress::Settings;
+use pack::image::Image;
+use pack::info::Info;
+use pack::{open, stage0};
+use shared::memory::MIB;
+
+/// What the pack's own command line has, and the builder's. A quoted space, and a word for stage0 that must vanish.
+const OWN: &str = "console=ttyS0 quiet panic=-1 own=\"a b\"";
+const BUILDERS: &str = "stage0.timing builders=1";
+
+fn main() {
+    let mut tests = vec![
+        trial::test("t1_three_compressions_reach_userspace", three_compressions),
+        trial::test("t1_the_least_memory_that_info_states_is_enough_and_less_is_not", least_memory),
+    ];
+    let variants = [("pc_with_6_gib", Board::Pc, 6 << 10), ("q35", Board::Q35, 256), ("microvm", Board::Microvm, 256)];
+    tests.extend(variants.map(|(name, board, memory)| {
+        trial::test(&format!("t1_linux_reaches_userspace_on_{name}"), move || on_board(name, board, memory))
+    }));
+    tests.push(trial::test("t2_three_compressions_reach_userspace_under_xen_emulation", under_xen));
+    trial::main(tests);
+}
+
+/// A packed kernel.
+struct Packed {
+    kernel: Kernel,
+    file: PathBuf,
+    /// What `pack info` says of it.
+    info: Info,
+}
+
+/// Packs a kernel with the small ramdisk; `words` go to its own command line.
+fn packed(name: &str, kernel: Kernel, words: &str) -> Result<Packed, Trouble> {
+    let opened = open::open(&kernel.vmlinuz).map_err(|error| error.to_string())?;
+    let request = Request {
+        cmdline: Some(format!("{OWN} {words}").trim_end().to_string()),
+        modules: vec![Module { name: "initrd.cpio".to_string(), content: initrd::small()? }],
+        settings: Settings { level: 3, ..Settings::default() },
+        ..Request::new(kernel.release.clone(), opened.elf)
+    };
+    let pack = request.build(&|_| {}).map_err(|error| error.to_string())?.pack;
+    let image = Image::parse(&pack).map_err(|error| error.to_string())?;
+    let info = Info::of(&image, stage0::EMBEDDED).map_err(|error| error.to_string())?;
+    let file = folder()?.join(format!("{name}.pack"));
+    fs::write(&file, &pack)?;
+    Ok(Packed { kernel, file, info })
+}
+
+fn folder() -> Result<PathBuf, Trouble> {
+    let folder = cache::target().join("linux");
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+impl Packed {
+    fn machine(&self, name: &str) -> Result<Machine, Trouble> {
+        // A file of its own: another test may be starting from it.
+        let image = folder()?.join(format!("{name}.stage0"));
+        fs::write(&image, stage0::EMBEDDED)?;
+        Ok(Machine::new(name, image).initrd(&self.file).append(BUILDERS).limit(Duration::from_secs(180)))
+    }
+
+    /// Its userspace reports this kernel, the command line, and `guest_type`; stage0 printed what it should.
+    fn check(&self, outcome: &Outcome, words: &str, guest_type: &str) -> Result<(), Trouble> {
+        let report = outcome.guest()?;
+        outcome.ended(&Exit::PowerOff)?;
+        check(report.kernel == self.kernel.release, outcome.failure("expected the kernel that was packed"))?;
+        check(report.guest_type == guest_type, outcome.failure(&format!("expected guest_type {guest_type}")))?;
+        let own = format!("{OWN} {words}");
+        let cmdline = format!("{} builders=1", own.trim_end());
+        check(report.cmdline == cmdline, outcome.failure(&format!("expected the command line {cmdline}")))?;
+        let digest = &self.info.contents.digest;
+        let said: Vec<&str> = outcome.serial.lines().filter_map(|line| line.trim().strip_prefix("stage0: ")).collect();
+        let expected = ["domain: PVH", "pack: ", "kernel: linux at ", "timing: "];
+        let as_expected = said.len() == 4 && said.iter().zip(expected).all(|(line, start)| line.starts_with(start));
+        check(as_expected, outcome.failure("expected three lines of stage0's, and its timing"))?;
+        check(said[1].contains(digest.as_str()), outcome.failure("expected the digest that the host shows"))
+    }
+
+    /// What `pack info` states for a domain of QEMU's, bytes.
+    fn need(&self) -> Result<u64, Trouble> {
+        let protocols = self.info.kernel.iter().flat_map(|kernel| &kernel.protocols);
+        let memory = protocols.filter(|protocol| protocol.protocol == "PVH").flat_map(|protocol| &protocol.memory);
+        let need = memory.filter(|memory| memory.builder == "QEMU").find_map(|memory| memory.need);
+        need.ok_or_else(|| "pack info states no need".into())
+    }
+}
+
+/// The kernel that decodes quickest, and three of different compressions.
+fn quick() -> Result<Kernel, Trouble> {
+    Ok(kernels::with(&["CONFIG_KERNEL_LZ4"]).or_else(|_| kernels::with(&["CONFIG_PVH"]))?)
+}
+
+fn three_compressions() -> Result<(), Trouble> {
+    for kernel in kernels::of_different_compressions(3)? {
+        let name = format!("linux-{}", kernel.release);
+        let packed = packed(&name, kernel, "")?;
+        packed.check(&packed.machine(&name)?.run()?, "", "none")?;
+    }
+    Ok(())
+}
+
+fn on_board(name: &str, board: Board, memory: u64) -> Result<(), Trouble> {
+    let name = format!("linux-{name}");
+    let packed = packed(&name, quick()?, board.linux_words())?;
+    let outcome = packed.machine(&name)?.board(board).memory(memory).run()?;
+    packed.check(&outcome, board.linux_words(), "none")
+}
+
+/// The need is what stage0 and the kernel's own place take. A Linux of 6.12 then finds enough for itself to reach its userspace;
+/// one of 6.1 wants some MiB more, and says so itself ("System is deadlocked on memory").
+fn least_memory() -> Result<(), Trouble> {
+    let packed = packed("linux-least", kernels::with(&["CONFIG_KERNEL_ZSTD", "CONFIG_PVH"])?, "")?;
+    let least = packed.need()? / MIB;
+    packed.check(&packed.machine("linux-least")?.memory(least).run()?, "", "none")?;
+    let outcome = packed.machine("linux-less")?.memory(least - 1).run()?;
+    let error = format!("stage0: error: not enough memory: domain, expected {least} MiB, found {} MiB", least - 1);
+    check(outcome.serial.contains(&error), outcome.failure(&format!("expected: {error}")))?;
+    Ok(outcome.ended(&Exit::Debug(harness::stage0::EXIT_ERROR))?)
+}
+
+/// All in one go: starting the emulation takes longer than the kernels do.
+fn under_xen() -> Result<(), Trouble> {
+    let kernels = kernels::of_different_compressions(3)?.into_iter();
+    let packs: Vec<Packed> =
+        kernels.map(|kernel| packed(&format!("linux-xen-{}", kernel.release), kernel, "")).collect::<Result<_, _>>()?;
+    let machines: Vec<Machine> = packs
+        .iter()
+        .map(|packed| packed.machine(&format!("linux-xen-{}", packed.kernel.release)))
+        .collect::<Result<_, _>>()?;
+    let outcomes = tier2::run(&machines)?;
+    check(outcomes.len() == packs.len(), "expected as many outcomes as machines")?;
+    packs.iter().zip(&outcomes).try_for_each(|(packed, outcome)| packed.check(outcome, "", "PVH"))
+}

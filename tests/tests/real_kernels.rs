@@ -1,0 +1,96 @@
+//! What `pack` makes of real kernels: opened to the ELF file inside, packed, and had back byte for byte.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::thread;
+
+use harness::kernels::{self, Kernel};
+use harness::tools;
+use harness::trial::{self, Trouble, check};
+use pack::build::Request;
+use pack::compress::Settings;
+use pack::image::Image;
+use pack::open::{self, Layer, Opened};
+use shared::format::Codec;
+
+fn main() {
+    trial::main(vec![
+        trial::test("every_distribution_kernel_opens", every_distribution_kernel_opens),
+        trial::test("a_packed_kernel_comes_back_by_every_codec", comes_back),
+        trial::test("zstd_itself_decodes_the_frames", zstd_decodes),
+    ])
+}
+
+fn every_distribution_kernel_opens() -> Result<(), Trouble> {
+    let kernels = kernels::all()?;
+    check(!kernels.is_empty(), "no kernel at all")?;
+    for kernel in kernels {
+        let opened = opened(&kernel)?;
+        let at = kernel.vmlinuz.display();
+        let expected = [Layer::BzImage, Layer::Compressed(kernel.compression)];
+        check(opened.layers == expected, format!("{at}: layers {:?}", opened.layers))?;
+        let version = opened.linux_version.as_deref();
+        check(version == Some(&kernel.release), format!("{at}: version {version:?}"))?;
+        // The image without its layers says the same of itself.
+        let inner = open::open_bytes(opened.elf).map_err(|(_, cause)| cause.to_string())?;
+        check(inner.layers.is_empty(), format!("{at}: layers inside the ELF: {:?}", inner.layers))?;
+        let version = inner.linux_version.as_deref();
+        check(version == Some(&kernel.release), format!("{at}: version in the ELF {version:?}"))?;
+    }
+    Ok(())
+}
+
+fn comes_back() -> Result<(), Trouble> {
+    let kernel = any_kernel()?;
+    let elf = opened(&kernel)?.elf;
+    for codec in [Codec::Zstd, Codec::Lz4, Codec::None] {
+        let pack = packed(&elf, codec)?;
+        let image = Image::parse(&pack).map_err(|cause| cause.to_string())?;
+        let back = image.kernel().map_err(|cause| cause.to_string())?;
+        check(back == elf, format!("{}: what comes back is another file", codec.name()))?;
+    }
+    Ok(())
+}
+
+fn zstd_decodes() -> Result<(), Trouble> {
+    let kernel = any_kernel()?;
+    let elf = opened(&kernel)?.elf;
+    let pack = packed(&elf, Codec::Zstd)?;
+    let image = Image::parse(&pack).map_err(|cause| cause.to_string())?;
+    let stored = image.stored(image.manifest.kernel().stored);
+    check(image.manifest.frames().all(|frame| frame.codec == Codec::Zstd), "a frame of another codec")?;
+    let decoded = zstd_d(stored)?;
+    check(decoded == elf, "what zstd makes of the frames is not the ELF file")
+}
+
+fn any_kernel() -> Result<Kernel, Trouble> {
+    Ok(kernels::with(&["CONFIG_KERNEL_LZ4"]).or_else(|_| kernels::with(&["CONFIG_PVH"]))?)
+}
+
+fn opened(kernel: &Kernel) -> Result<Opened, Trouble> {
+    open::open(&kernel.vmlinuz).map_err(|error| Trouble::Failed(error.to_string()))
+}
+
+fn packed(elf: &[u8], codec: Codec) -> Result<Vec<u8>, Trouble> {
+    let settings = Settings { codec, level: 1, ..Settings::default() };
+    let request = Request { settings, ..Request::new("vmlinuz", elf.to_vec()) };
+    let built = request.build(&|_| {}).map_err(|error| error.to_string())?;
+    Ok(built.pack)
+}
+
+/// What the program `zstd -d` makes of `stream`.
+fn zstd_d(stream: &[u8]) -> Result<Vec<u8>, Trouble> {
+    let mut command = tools::zstd()?;
+    command.args(["-d", "-c", "-q"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut zstd = command.spawn()?;
+    let Some(mut stdin) = zstd.stdin.take() else { return Err("zstd has no standard input".into()) };
+    let (written, output) = thread::scope(|scope| {
+        let writer = scope.spawn(move || stdin.write_all(stream));
+        let output = zstd.wait_with_output();
+        (writer.join(), output)
+    });
+    let output = output?;
+    check(output.status.success(), String::from_utf8_lossy(&output.stderr))?;
+    written.map_err(|_| Trouble::from("the writing thread panicked"))??;
+    Ok(output.stdout)
+}

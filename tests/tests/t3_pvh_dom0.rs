@@ -1,0 +1,66 @@
+//! T3: kernels made of the probe in the dom0 slot of a real Xen, as PVH dom0, started by Xen's own dom0 builder and by stage0
+//! from a pack. That builder is unlike all others: null selectors, start_info version 0 without a memory map, structures
+//! aligned to 4 bytes only, the pack right behind stage0.
+
+use std::path::{Path, PathBuf};
+
+use harness::probe::{self, Case, Content, Extra, Layout};
+use harness::trial::{self, Trouble};
+use harness::{Board, Exit, Machine, Outcome, stage0, xen};
+use shared::memory::MIB;
+
+/// Lines that may differ.
+const DIFFER: [&str; 10] = [
+    // Xen loads null selectors whose hidden parts are valid, which says nothing when read back; stage0 has to load them from a
+    // GDT. That they are flat is checked in `cs.use` and its kin, which may not differ.
+    "cs",
+    "ds",
+    "es",
+    "ss",
+    "tr",
+    "end",
+    // The builder's choice, within limits that the probe checks in other lines.
+    "start_info.address",
+    "module[0].address",
+    // Promised by stage0 alone.
+    "module[0].tail",
+    // The dom0 builder hands a module its file's name as its command line; a pack's modules have none.
+    "module[0].cmdline",
+];
+
+fn main() {
+    trial::main(vec![
+        trial::test("where_stage0_lies", || run(&Case::new(Layout::at("dom0-1mib", MIB)))),
+        trial::test("with_a_gap_and_a_large_bss", with_a_gap_and_a_large_bss),
+    ]);
+}
+
+fn with_a_gap_and_a_large_bss() -> Result<(), Trouble> {
+    let filler = Extra { memory_size: 40 * MIB, ..Extra::whole(32 * MIB, 3 << 20, Content::Noise(1)) };
+    run(&Case::new(Layout::at("dom0-gap", 16 * MIB).with(filler)))
+}
+
+fn run(case: &Case) -> Result<(), Trouble> {
+    let module = case.module()?.unwrap_or_default();
+    let direct = start(case, "direct", &case.kernel()?, &Case::cmdline(), &module)?;
+    let packed = start(case, "packed", &stage0::file()?, Case::BUILDERS, &case.pack()?)?;
+    case.compare(&direct, &packed, &DIFFER)?;
+    direct.ended(&Exit::Debug(probe::EXIT_OK))?;
+    Ok(packed.ended(&Exit::Debug(probe::EXIT_OK))?)
+}
+
+/// Boots Xen with this dom0 kernel and this module; the outcome's serial port is what dom0 wrote.
+fn start(case: &Case, how: &str, kernel: &Path, cmdline: &str, module: &Path) -> Result<Outcome, Trouble> {
+    let modules = format!("{} {cmdline},{}", kernel.display(), module.display());
+    let machine = Machine::new(format!("t3-{}-{how}", case.layout.name), xen::hypervisor()?)
+        .board(Board::Q35)
+        .cpu("EPYC,+svm,+npt")
+        .memory(512)
+        .initrd(PathBuf::from(modules))
+        .append("console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=256M dom0=pvh")
+        .arguments(["-machine", "kernel-irqchip=split", "-device", "amd-iommu"]);
+    let mut outcome = machine.run()?;
+    let dom0 = outcome.serial.lines().filter_map(|line| line.strip_prefix("(d0) "));
+    outcome.serial = dom0.collect::<Vec<_>>().join("\n");
+    Ok(outcome)
+}
