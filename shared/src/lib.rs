@@ -10,4 +10,5 @@ pub mod cmdline;
 pub mod format;
 pub mod kernel;
 pub mod memory;
+pub mod pv;
 pub mod xen;

@@ -6,9 +6,11 @@ use shared::cmdline::{self, KernelCmdline, Options};
 use shared::format::{MAX_MANIFEST_LEN, Manifest};
 use shared::kernel::{Kernel, Name, Plan, Protocol};
 use shared::memory::{
-    Arrangement, Builder, Found, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Started, VIEW_LEN, Wanted, arrange,
+    Arrangement, Builder, Found, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started, VIEW_LEN, Wanted, arrange,
     first_scratch, memory_need, scratch_len, shifted,
 };
+use shared::pv::{PvDomain, StartOfDay};
+use shared::xen::pv::MAX_PV_CMDLINE;
 
 use crate::error::Error;
 use crate::handover::Module;
@@ -31,8 +33,19 @@ pub struct Domain<'a> {
     pub image: PhysRange,
     /// Whose habits the domain follows.
     pub builder: Builder,
+    /// What is known of a PV domain; `None` in others.
+    pub pv: Option<Pv>,
     /// Where lines for people go.
     pub log: &'a mut dyn fmt::Write,
+}
+
+/// What is known of a PV domain.
+#[derive(Clone, Copy, Debug)]
+pub struct Pv {
+    /// Its size, and who built it.
+    pub domain: PvDomain,
+    /// What the builder put behind stage0 and the pack.
+    pub structures: PhysRange,
 }
 
 /// A kernel in place.
@@ -47,6 +60,8 @@ pub struct Loaded<'m> {
     pub cmdline: KernelCmdline,
     /// What the kernel calls itself.
     pub name: Name,
+    /// What a PV kernel is started with.
+    pub start_of_day: Option<StartOfDay>,
 }
 
 impl Loaded<'_> {
@@ -102,21 +117,27 @@ pub fn load<'m, M: Machine>(
     let pack = PhysRange::sized(pack.start(), manifest.pack_len()).and_then(|pack| pack.page_hull()).unwrap_or(pack);
     let modules: heapless::Vec<PhysRange, { shared::memory::MAX_MODULES }> =
         domain.handed.modules.iter().skip(1).map(|module| module.range.page_hull().unwrap_or(module.range)).collect();
-    let found = Found { ram: &domain.ram, stage0: domain.image, pack, modules: &modules, rsdp: rsdp(domain.handed) };
+    let structures = domain.pv.map_or(PhysRange::EMPTY, |pv| pv.structures);
+    let rsdp = rsdp(domain.handed);
+    let found = Found { ram: &domain.ram, stage0: domain.image, pack, modules: &modules, structures, rsdp };
     let scratch = scratch_len(manifest.frames().map(|frame| frame.codec));
     let started = Started { stage0: domain.image, pack_len: manifest.pack_len() };
+    let room = if domain.pv.is_some() { Room::PV } else { Room::PVH };
 
     let view = match first_scratch(&found, scratch) {
         Ok(view) => view,
         Err(error) => {
-            let wanted = Wanted { kernel: &[], relocation: None, scratch };
+            let wanted = Wanted { kernel: &[], relocation: None, scratch, room };
             return Err(too_small(domain, &started, &wanted).unwrap_or(error.into()));
         }
     };
     machine.use_scratch(view);
     let kernel = read_kernel(machine.memory(), &manifest, ramdisk, view, meter)?;
     let plan = kernel.plan(protocol, manifest.decisions())?;
-    let wanted = Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch };
+    let start_of_day = start_of_day(domain, &plan, &manifest)?;
+    let areas = start_of_day.as_ref().map(StartOfDay::areas);
+    let kernel_areas = areas.as_deref().unwrap_or(&plan.areas);
+    let wanted = Wanted { kernel: kernel_areas, relocation: plan.relocation, scratch, room };
     let arrangement = match arrange(&found, &wanted) {
         Ok(arrangement) => arrangement,
         Err(error) => return Err(too_small(domain, &started, &wanted).unwrap_or(error.into())),
@@ -125,7 +146,19 @@ pub fn load<'m, M: Machine>(
     let mut ramdisk = Ramdisk { base: arrangement.pack.start() };
     place(machine.memory(), &mut ramdisk, &manifest, &plan, arrangement.shift, meter)?;
     let name = kernel.xen.guest_os;
-    Ok(Loaded { manifest, plan, arrangement, cmdline, name })
+    Ok(Loaded { manifest, plan, arrangement, cmdline, name, start_of_day })
+}
+
+/// What is laid out around a PV kernel.
+fn start_of_day(domain: &Domain<'_>, plan: &Plan, manifest: &Manifest<'_>) -> Result<Option<StartOfDay>, Error> {
+    let Some((pv, layout)) = domain.pv.zip(plan.pv.as_ref()) else { return Ok(None) };
+    let mut modules = manifest.modules();
+    let module = modules.next().map_or(0, |module| module.stored.len());
+    if modules.next().is_some() {
+        return Err(Error::PvModules);
+    }
+    let kernel = plan.areas.first().copied().unwrap_or_default();
+    Ok(Some(StartOfDay::new(layout, kernel, module, &pv.domain)?))
 }
 
 fn find_pack(domain: &Domain<'_>) -> Result<PhysRange, Error> {
@@ -164,7 +197,8 @@ fn kernel_cmdline<M: Memory>(
         }
     };
     let (builder, allowed) = (&domain.handed.cmdline, manifest.allowed());
-    Ok(cmdline::merge(own, builder, manifest.is_locked(), allowed, cmdline::MAX_LEN)?)
+    let limit = if domain.pv.is_some() { MAX_PV_CMDLINE } else { cmdline::MAX_LEN };
+    Ok(cmdline::merge(own, builder, manifest.is_locked(), allowed, limit)?)
 }
 
 fn read_kernel<M: Memory, C: crate::load::Clock>(
@@ -200,6 +234,7 @@ fn move_all<M: Machine>(
     meter: &mut Meter<M::Clock>,
 ) -> Result<(), LoadError> {
     meter.measure(Phase::Place, found.stage0.len(), || machine.relocate(arrangement));
+    // stage0 and what it stands on have moved.
     let moves = [(found.pack, arrangement.pack)].into_iter();
     for (from, to) in moves.chain(found.modules.iter().copied().zip(arrangement.modules.iter().copied())) {
         if from != to {

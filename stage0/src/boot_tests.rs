@@ -97,7 +97,8 @@ impl Built {
         let handed = Handed::read(machine.memory(), Phys(START_INFO), |_| false)?;
         let (ram, mut log) = (handed.ram()?, String::new());
         let (image, options) = (range(IMAGE.0, IMAGE.1), Options::default());
-        let mut domain = Domain { handed: &handed, options, ram, image, builder: Builder::Qemu, log: &mut log };
+        let mut domain =
+            Domain { handed: &handed, options, ram, image, builder: Builder::Qemu, pv: None, log: &mut log };
         let mut copy = [0; MAX_MANIFEST_LEN as usize];
         let loaded = load(&mut machine, &mut domain, Protocol::Pvh, &mut copy, &mut meter())?;
         let modules: Vec<Module<'_>> = loaded.modules(&handed).collect();

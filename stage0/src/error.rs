@@ -6,6 +6,7 @@ use shared::cmdline::CmdlineError;
 use shared::format::FormatError;
 use shared::kernel::{PlanError, Protocol, ReadError};
 use shared::memory::{ArrangeError, MIB, PAGE_SIZE, Phys, TooManyRegions};
+use shared::pv::PvError;
 
 use crate::handover::HandOverError;
 use crate::load::LoadError;
@@ -54,6 +55,10 @@ pub enum Error {
         /// Bytes that there are.
         found: u64,
     },
+    /// A PV kernel's start of day cannot be laid out.
+    StartOfDay(PvError),
+    /// A PV kernel can be handed one module only.
+    PvModules,
     /// Not everything finds its place.
     Arrange(ArrangeError),
     /// The kernel cannot be loaded.
@@ -75,6 +80,7 @@ macro_rules! from {
 from! {
     Handed(HandedError), Format(FormatError), Cmdline(CmdlineError), Memory(TooManyRegions),
     Kernel(ReadError<LoadError>), Plan(PlanError), Arrange(ArrangeError), Load(LoadError), HandOver(HandOverError),
+    StartOfDay(PvError),
 }
 
 impl fmt::Display for Error {
@@ -93,6 +99,8 @@ impl fmt::Display for Error {
             Self::TooSmall { needed, found } => {
                 write!(f, "not enough memory: domain, expected {} MiB, found {} MiB", needed / MIB, found.div_ceil(MIB))
             }
+            Self::PvModules => f.write_str("too many modules: pack, expected at most one in a PV domain, found more"),
+            Self::StartOfDay(error) => error.fmt(f),
             Self::Handed(error) => error.fmt(f),
             Self::Format(error) => error.fmt(f),
             Self::Cmdline(error) => error.fmt(f),

@@ -51,7 +51,7 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy) -> Result
     let ram = handed.ram()?;
     let builder = if xen.is_some() { Builder::Xen } else { Builder::Qemu };
     let image = machine.image();
-    let mut domain = Domain { handed: &handed, options, ram, image, builder, log: &mut Console };
+    let mut domain = Domain { handed: &handed, options, ram, image, builder, pv: None, log: &mut Console };
     say(options.quiet, format_args!("stage0: domain: PVH{}, {} MiB", under(xen), domain.ram.total().div_ceil(MIB)));
 
     let loaded = boot::load(machine, &mut domain, Protocol::Pvh, copy, &mut meter)?;

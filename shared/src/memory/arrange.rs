@@ -3,7 +3,7 @@
 //! A kernel lies where it was linked, so whatever is there now has to leave: stage0 itself, the pack, the builder's
 //! other modules. What [`arrange`] returns is carried out in this order, and is right only in this order:
 //!
-//! 1. stage0's page tables are written, and stage0 moves itself;
+//! 1. stage0's page tables are written, and stage0 moves itself, and in a PV domain what else it stands on;
 //! 2. the pack moves, then the builder's modules in their order, each as `memmove` does;
 //! 3. the scratch is used, the kernel is decoded into place;
 //! 4. start_info and trampoline are written, and the kernel is entered.
@@ -56,6 +56,9 @@ pub struct Found<'a> {
     pub pack: PhysRange,
     /// The modules that the builder passed beside the pack; at most [`MAX_MODULES`].
     pub modules: &'a [PhysRange],
+    /// What a PV builder put behind them, on which stage0 stands as on its image: the list of frames, rings, page
+    /// tables. Empty in other domains.
+    pub structures: PhysRange,
     /// ACPI's root pointer, if there is one.
     pub rsdp: Option<PhysRange>,
 }
@@ -69,6 +72,26 @@ pub struct Wanted<'a> {
     pub relocation: Option<Relocation>,
     /// Bytes of scratch.
     pub scratch: u64,
+    /// Room for what is made beside the kernel.
+    pub room: Room,
+}
+
+/// Bytes of what stage0 makes for itself and for the kernel. What takes none gets an empty range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Room {
+    /// Page tables.
+    pub tables: u64,
+    /// What the kernel is handed.
+    pub start_info: u64,
+    /// Where the kernel is entered from.
+    pub trampoline: u64,
+}
+
+impl Room {
+    /// For the PVH protocol.
+    pub const PVH: Self = Self { tables: TABLES_LEN, start_info: START_INFO_LEN, trampoline: super::PAGE_SIZE };
+    /// For PV, where all this is part of what is laid out around the kernel, or was set aside before.
+    pub const PV: Self = Self { tables: 0, start_info: 0, trampoline: 0 };
 }
 
 /// Where everything goes.
@@ -78,7 +101,7 @@ pub struct Arrangement {
     pub shift: u64,
     /// stage0's image.
     pub stage0: PhysRange,
-    /// Its page tables: [`TABLES_LEN`] bytes.
+    /// Its page tables.
     pub tables: PhysRange,
     /// Scratch.
     pub scratch: PhysRange,
@@ -86,7 +109,9 @@ pub struct Arrangement {
     pub pack: PhysRange,
     /// The builder's modules.
     pub modules: heapless::Vec<PhysRange, MAX_MODULES>,
-    /// What the kernel is handed: [`START_INFO_LEN`] bytes.
+    /// A PV builder's structures.
+    pub structures: PhysRange,
+    /// What the kernel is handed.
     pub start_info: PhysRange,
     /// The page from which the kernel is entered.
     pub trampoline: PhysRange,
@@ -145,8 +170,8 @@ pub fn first_scratch(found: &Found<'_>, len: u64) -> Result<PhysRange, ArrangeEr
     if let Some(rsdp) = found.rsdp {
         claims.claim(rsdp, Holder::Rsdp)?;
     }
-    let mut avoid: heapless::Vec<PhysRange, { MAX_MODULES + 2 }> = heapless::Vec::new();
-    for range in [found.stage0, found.pack].iter().chain(found.modules) {
+    let mut avoid: heapless::Vec<PhysRange, { MAX_MODULES + 3 }> = heapless::Vec::new();
+    for range in [found.stage0, found.pack, found.structures].iter().chain(found.modules) {
         avoid.push(*range).map_err(|_| ArrangeError::TooManyModules { found: found.modules.len() })?;
     }
     Ok(claims.allocate(found.ram, len, REACHABLE, Holder::Scratch, &avoid)?)
@@ -167,6 +192,7 @@ pub fn arrange(found: &Found<'_>, wanted: &Wanted<'_>) -> Result<Arrangement, Ar
     // What can stay stays, and is in nobody's way; what cannot is in the way of others until it has moved.
     let mut movers = Movers::default();
     movers.stay_or_move(&mut claims, found.stage0, Holder::Stage0)?;
+    movers.stay_or_move(&mut claims, found.structures, Holder::Structures)?;
     movers.stay_or_move(&mut claims, found.pack, Holder::Pack)?;
     for (n, module) in found.modules.iter().enumerate() {
         movers.stay_or_move(&mut claims, *module, Holder::Module(n))?;
@@ -177,37 +203,40 @@ pub fn arrange(found: &Found<'_>, wanted: &Wanted<'_>) -> Result<Arrangement, Ar
         let place = movers.destination(&mut claims, ram, *module, Holder::Module(n))?;
         modules.push(place).map_err(|_| ArrangeError::TooManyModules { found: found.modules.len() })?;
     }
+    let structures = movers.destination(&mut claims, ram, found.structures, Holder::Structures)?;
     let stage0 = movers.destination(&mut claims, ram, found.stage0, Holder::Stage0)?;
-    let tables = claims.allocate(ram, TABLES_LEN, REACHABLE, Holder::PageTables, &movers.all())?;
-    let start_info = claims.allocate(ram, START_INFO_LEN, FIRST_GIB, Holder::StartInfo, &[])?;
-    let trampoline = claims.allocate(ram, super::PAGE_SIZE, FIRST_GIB, Holder::Trampoline, &[])?;
+    let room = wanted.room;
+    let tables = claims.allocate(ram, room.tables, REACHABLE, Holder::PageTables, &movers.all())?;
+    let start_info = claims.allocate(ram, room.start_info, FIRST_GIB, Holder::StartInfo, &[])?;
+    let trampoline = claims.allocate(ram, room.trampoline, FIRST_GIB, Holder::Trampoline, &[])?;
     let scratch = claims.allocate(ram, wanted.scratch, REACHABLE, Holder::Scratch, &[])?;
-    Ok(Arrangement { shift, stage0, tables, scratch, pack, modules, start_info, trampoline, claims })
+    Ok(Arrangement { shift, stage0, tables, scratch, pack, modules, structures, start_info, trampoline, claims })
 }
 
 /// What has to leave its place, in the order in which it does.
 #[derive(Default)]
 struct Movers {
-    list: heapless::Vec<Claim, { MAX_MODULES + 2 }>,
+    list: heapless::Vec<Claim, { MAX_MODULES + 3 }>,
 }
 
 impl Movers {
     fn stay_or_move(&mut self, claims: &mut Claims, range: PhysRange, holder: Holder) -> Result<(), ClaimError> {
         if claims.held(&range).is_none() {
-            return claims.claim(range, holder);
+            return if range.is_empty() { Ok(()) } else { claims.claim(range, holder) };
         }
         self.list.push(Claim { range, holder }).map_err(|_| ClaimError::TooMany)
     }
 
     /// The places of all that has not moved while `holder` does. stage0 moves first, each other after those before it;
-    /// only stage0 may not overlap the place that it leaves.
-    fn in_the_way(&self, holder: Holder) -> heapless::Vec<PhysRange, { MAX_MODULES + 2 }> {
+    /// only stage0 and what it stands on may not overlap the place that they leave.
+    fn in_the_way(&self, holder: Holder) -> heapless::Vec<PhysRange, { MAX_MODULES + 3 }> {
         let at = self.list.iter().position(|claim| claim.holder == holder);
-        let from = at.map_or(0, |at| if holder == Holder::Stage0 { 0 } else { at + 1 });
+        let stands = matches!(holder, Holder::Stage0 | Holder::Structures);
+        let from = at.map_or(0, |at| if stands { 0 } else { at + 1 });
         self.list.iter().skip(from).map(|claim| claim.range).collect()
     }
 
-    fn all(&self) -> heapless::Vec<PhysRange, { MAX_MODULES + 2 }> {
+    fn all(&self) -> heapless::Vec<PhysRange, { MAX_MODULES + 3 }> {
         self.list.iter().map(|claim| claim.range).collect()
     }
 

@@ -24,6 +24,8 @@ pub enum Holder {
     Pack,
     /// Module n that the builder passed beside the pack.
     Module(usize),
+    /// What a PV builder made for stage0: the list of frames, rings, page tables.
+    Structures,
     /// The kernel.
     Kernel,
     /// ACPI's root pointer, which the builder wrote to memory that it calls RAM.
@@ -40,6 +42,7 @@ impl fmt::Display for Holder {
             Self::StartInfo => "the kernel's start_info",
             Self::Pack => "the pack",
             Self::Module(n) => return write!(f, "the builder's module {n}"),
+            Self::Structures => "the builder's structures",
             Self::Kernel => "the kernel",
             Self::Rsdp => "ACPI's root pointer",
         })
@@ -140,7 +143,8 @@ impl Claims {
         self.claim(range, holder)
     }
 
-    /// Claims `len` bytes of RAM, whole pages, as high as possible `within` a range, and clear of all in `avoid`.
+    /// Claims `len` bytes of RAM, whole pages, as high as possible `within` a range, and clear of all in `avoid`. No
+    /// bytes are the empty range, which nobody holds.
     pub fn allocate(
         &mut self,
         ram: &Ram,
@@ -150,6 +154,9 @@ impl Claims {
         avoid: &[PhysRange],
     ) -> Result<PhysRange, ClaimError> {
         let no_room = ClaimError::NoRoom { holder, len, within };
+        if len == 0 {
+            return Ok(PhysRange::EMPTY);
+        }
         let len = len.checked_next_multiple_of(PAGE_SIZE).ok_or(no_room)?;
         let range = self.highest_free(ram, len, within, avoid).ok_or(no_room)?;
         self.claim(range, holder)?;

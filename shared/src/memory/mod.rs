@@ -12,7 +12,7 @@ mod ram;
 
 pub use address::{FileRange, PAGE_SIZE, Pfn, Phys, PhysRange, RangeError, Virt, VirtRange};
 pub use arrange::{
-    ArrangeError, Arrangement, Found, MAX_MODULE_CMDLINE_LEN, MAX_MODULES, START_INFO_LEN, TABLES_LEN, VIEW_LEN,
+    ArrangeError, Arrangement, Found, MAX_MODULE_CMDLINE_LEN, MAX_MODULES, Room, START_INFO_LEN, TABLES_LEN, VIEW_LEN,
     Wanted, arrange, decoder_len, first_scratch, scratch_len, shifted,
 };
 pub use claims::{Claim, ClaimError, Claims, Holder};

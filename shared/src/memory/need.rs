@@ -90,7 +90,8 @@ fn simulate(builder: Builder, memory: u64, started: &Started, wanted: &Wanted<'_
     if !ram.covers(&started.stage0) {
         return Err(no_pack);
     }
-    let found = Found { ram: &ram, stage0: started.stage0, pack, modules: &[], rsdp: None };
+    let found =
+        Found { ram: &ram, stage0: started.stage0, pack, modules: &[], structures: PhysRange::EMPTY, rsdp: None };
     first_scratch(&found, wanted.scratch)?;
     arrange(&found, wanted)?;
     Ok(())

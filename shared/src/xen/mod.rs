@@ -1,6 +1,7 @@
 //! Xen's wire structs and numbers. Facts come from Xen's public headers, named at each item.
 
 mod hypercall;
+pub mod pv;
 mod start_info;
 
 pub use hypercall::{

@@ -1,0 +1,41 @@
+use core::fmt;
+
+use crate::memory::{MIB, Virt};
+
+/// Why there is no layout for a PV domain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PvError {
+    /// The domain has fewer frames than what its kernel is started with takes.
+    TooSmall {
+        /// Bytes needed, at least.
+        needed: u64,
+        /// Bytes that there are.
+        found: u64,
+    },
+    /// The linear mapping reaches past the end of the address space.
+    BeyondAddresses {
+        /// Where it begins.
+        base: Virt,
+        /// Bytes before the page tables.
+        used: u64,
+    },
+}
+
+impl fmt::Display for PvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooSmall { needed, found } => write!(
+                f,
+                "not enough memory: domain, expected {} MiB, found {} MiB",
+                needed.div_ceil(MIB),
+                found.div_ceil(MIB)
+            ),
+            Self::BeyondAddresses { base, used } => write!(
+                f,
+                "kernel lies too high: linear mapping, expected an end below 2^64, found {used:#x} bytes and tables at {base}"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for PvError {}

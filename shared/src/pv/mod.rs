@@ -1,0 +1,207 @@
+//! What a PV domain's kernel is started with: where a builder puts everything around it. The rules are those of libxenguest
+//! for a domU (Xen's tools/libs/guest: xg_dom_core.c, xg_dom_x86.c) and of Xen's dom0 builder for the initial domain
+//! and under pvshim (xen/arch/x86/pv/dom0_build.c).
+
+mod error;
+pub mod tables;
+
+pub use error::PvError;
+
+use crate::kernel::PvLayout;
+use crate::memory::{GIB, MIB, PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
+use tables::{Order, Tables, table_count};
+
+/// Bytes of a frame's entry in the list of frames.
+const P2M_ENTRY: u64 = 8;
+/// Bytes that a builder maps at least behind the boot stack.
+const PADDING: u64 = 512 << 10;
+/// What the end of the mapping is a multiple of.
+const END_ALIGN: u64 = 4 * MIB;
+/// Most frames of a domain: 16 TiB, which is what Xen supports (SUPPORT.md); the list of frames then takes 32 GiB.
+pub const MAX_PAGES: u64 = 16 * 1024 * GIB / PAGE_SIZE;
+
+/// Who builds a PV domain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PvBuilder {
+    /// libxenguest.
+    Toolstack,
+    /// Xen itself: the initial domain, or the one under pvshim, which has rings for console and xenstore.
+    Xen {
+        /// Whether there are such rings.
+        rings: bool,
+    },
+}
+
+/// A PV domain as far as its size and its builder decide on the layout.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PvDomain {
+    /// Its frames; at most [`MAX_PAGES`].
+    pub nr_pages: u64,
+    /// Who built it.
+    pub builder: PvBuilder,
+}
+
+/// Where everything is when a PV kernel starts. Ranges are whole pages.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StartOfDay {
+    /// The virtual address of pseudo-physical 0; all up to `mapped_end` is mapped from here on.
+    pub virt_base: Virt,
+    /// The module; empty if there is none.
+    pub module: PhysRange,
+    /// Whether the module is mapped, else it lies behind what is.
+    pub module_mapped: bool,
+    /// The list of frames.
+    pub p2m: PhysRange,
+    /// Its virtual address.
+    pub p2m_virt: Virt,
+    /// Page tables for the list alone, behind it; empty where it lies in the linear mapping.
+    pub p2m_tables: PhysRange,
+    /// start_info's page.
+    pub start_info: PhysRange,
+    /// Ring for xenstore; empty in the initial domain.
+    pub xenstore: PhysRange,
+    /// Ring for the console; empty in the initial domain.
+    pub console: PhysRange,
+    /// The page tables of the linear mapping, the top one first.
+    pub tables_at: PhysRange,
+    /// Page tables of everything.
+    pub tables: Tables,
+    /// The page of the boot stack.
+    pub stack: PhysRange,
+    /// End of the linear mapping.
+    pub mapped_end: Phys,
+    /// End of all that was laid out.
+    pub end: Phys,
+}
+
+/// Hands out pages upwards.
+struct Cursor {
+    next: u64,
+    limit: u64,
+}
+
+impl Cursor {
+    fn take(&mut self, len: u64) -> Result<PhysRange, PvError> {
+        let too_small = || PvError::TooSmall { needed: self.next.saturating_add(len), found: self.limit };
+        let len = len.checked_next_multiple_of(PAGE_SIZE).ok_or_else(too_small)?;
+        let end = self.next.checked_add(len).filter(|end| *end <= self.limit).ok_or_else(too_small)?;
+        let range = PhysRange::new(Phys(self.next), Phys(end)).map_err(|_| too_small())?;
+        self.next = end;
+        Ok(range)
+    }
+}
+
+impl StartOfDay {
+    /// The layout around a kernel that takes `kernel` (whole pages), with a module of `module` bytes (0: none).
+    pub fn new(pv: &PvLayout, kernel: PhysRange, module: u64, domain: &PvDomain) -> Result<Self, PvError> {
+        let nr_pages = domain.nr_pages.min(MAX_PAGES);
+        let mut cursor = Cursor { next: kernel.end().0, limit: nr_pages * PAGE_SIZE };
+        cursor.take(0)?;
+        let module_mapped = !pv.mod_start_pfn;
+        let mut module_at = if module_mapped { cursor.take(module)? } else { PhysRange::EMPTY };
+        let (rings, order) = match domain.builder {
+            PvBuilder::Toolstack => (true, Order::ByLevel),
+            PvBuilder::Xen { rings } => (rings, Order::ByUse),
+        };
+        // libxenguest takes no notice of an address that it cannot use; Xen's dom0 builder uses any.
+        let usable = |at: &Virt| at.0 < pv.virt_base.0 && at.is_aligned(PAGE_SIZE);
+        let init_p2m = pv.init_p2m.filter(|at| usable(at));
+        let p2m_len = nr_pages * P2M_ENTRY;
+        let mut p2m = if init_p2m.is_none() { cursor.take(p2m_len)? } else { PhysRange::EMPTY };
+        let start_info = cursor.take(PAGE_SIZE)?;
+        let ring = if rings { PAGE_SIZE } else { 0 };
+        let (xenstore, console) = (cursor.take(ring)?, cursor.take(ring)?);
+
+        let mapped_end = match domain.builder {
+            PvBuilder::Toolstack => toolstack_end(pv.virt_base, cursor.next)?,
+            PvBuilder::Xen { .. } => xen_end(pv.virt_base, cursor.next)?,
+        };
+        let linear = PhysRange::new(Phys(0), mapped_end).unwrap_or_default();
+        let tables_at = cursor.take(table_count(pv.virt_base, linear.len()) * PAGE_SIZE)?;
+        let mut tables = Tables::new(order, tables_at.start().pfn(), pv.virt_base, linear);
+        let stack = cursor.take(PAGE_SIZE)?;
+        cursor.take(mapped_end.0 - cursor.next)?;
+        if !module_mapped {
+            module_at = cursor.take(module)?;
+        }
+        let mut p2m_tables = PhysRange::EMPTY;
+        let p2m_virt = init_p2m.unwrap_or(Virt(pv.virt_base.0.wrapping_add(p2m.start().0)));
+        if let Some(at) = init_p2m {
+            p2m = cursor.take(p2m_len)?;
+            p2m_tables = cursor.take(tables.add(at, p2m, p2m.end().pfn()) * PAGE_SIZE)?;
+        }
+        Ok(Self {
+            virt_base: pv.virt_base,
+            module: module_at,
+            module_mapped,
+            p2m,
+            p2m_virt,
+            p2m_tables,
+            start_info,
+            xenstore,
+            console,
+            tables_at,
+            tables,
+            stack,
+            mapped_end,
+            end: Phys(cursor.next),
+        })
+    }
+
+    /// The virtual address of `at`, in the linear mapping.
+    pub const fn virt(&self, at: Phys) -> Virt {
+        Virt(self.virt_base.0.wrapping_add(at.0))
+    }
+
+    /// What must be free of all else while the kernel is put together: everything but the module, whose frames take their
+    /// place last.
+    pub fn areas(&self) -> heapless::Vec<PhysRange, 2> {
+        let whole = PhysRange::new(Phys(0), self.end).unwrap_or_default();
+        let below = PhysRange::new(whole.start(), self.module.start());
+        let above = PhysRange::new(self.module.end(), whole.end());
+        let parts = if self.module.is_empty() { [Ok(whole), Ok(PhysRange::EMPTY)] } else { [below, above] };
+        parts.into_iter().flatten().filter(|part| !part.is_empty()).collect()
+    }
+
+    /// First frame behind what was laid out.
+    pub const fn end_pfn(&self) -> Pfn {
+        self.end.pfn()
+    }
+}
+
+/// Where libxenguest ends the mapping (`alloc_pgtables_pv`), `used` bytes of which are laid out before the tables.
+fn toolstack_end(base: Virt, used: u64) -> Result<Phys, PvError> {
+    let wrapped = || PvError::BeyondAddresses { base, used };
+    let start = base.0.checked_add(used).ok_or_else(wrapped)?;
+    let extra = PAGE_SIZE + PADDING;
+    let mut len = extra;
+    // Each step adds the tables for what the one before added: two or three do.
+    loop {
+        let last = start.checked_add(len).ok_or_else(wrapped)? | (END_ALIGN - 1);
+        let mapped = last - base.0;
+        len = extra + table_count(base, mapped + 1) * PAGE_SIZE;
+        if start.checked_add(len - 1).ok_or_else(wrapped)? <= last {
+            return mapped.checked_add(1).map(Phys).ok_or_else(wrapped);
+        }
+    }
+}
+
+/// Where Xen's dom0 builder ends the mapping (`dom0_construct_pv`).
+fn xen_end(base: Virt, used: u64) -> Result<Phys, PvError> {
+    let wrapped = || PvError::BeyondAddresses { base, used };
+    let start = base.0.checked_add(used).ok_or_else(wrapped)?;
+    let mut tables = 2;
+    // More tables are needed only where the mapping grows, by 4 MiB and two tables at a time.
+    loop {
+        let stack_end = start.checked_add((tables + 1) * PAGE_SIZE).ok_or_else(wrapped)?;
+        let mut last = (stack_end - 1) | (END_ALIGN - 1);
+        if last - (stack_end - 1) < PADDING {
+            last = last.checked_add(END_ALIGN).ok_or_else(wrapped)?;
+        }
+        let len = (last - base.0).checked_add(1).ok_or_else(wrapped)?;
+        if table_count(base, len) <= tables {
+            return Ok(Phys(len));
+        }
+        tables += 1;
+    }
+}
