@@ -94,7 +94,7 @@ macro_rules! say {
 }
 
 /// Loads the kernel of the pack that the builder passed, for `protocol`.
-pub fn load<'m, M: Machine>(
+pub fn load<'m, M: Machine + ?Sized>(
     machine: &mut M,
     domain: &mut Domain<'_>,
     protocol: Protocol,
@@ -227,7 +227,7 @@ fn rsdp(handed: &Handed) -> Option<PhysRange> {
 }
 
 /// Moves what lies where the kernel goes, in the order that the arrangement wants.
-fn move_all<M: Machine>(
+fn move_all<M: Machine + ?Sized>(
     machine: &mut M,
     found: &Found<'_>,
     arrangement: &Arrangement,
@@ -240,7 +240,7 @@ fn move_all<M: Machine>(
         if from != to {
             let memory = machine.memory();
             meter
-                .measure(Phase::Place, from.len(), || memory.copy(from, to.start()))
+                .measure(Phase::Place, from.len(), || memory.relocate(from, to.start()))
                 .ok_or(LoadError::Unreachable { range: from })?;
         }
     }

@@ -17,6 +17,9 @@ use crate::platform::handed::HandedError;
 pub enum Error {
     /// What the builder handed over cannot be used.
     Handed(HandedError),
+    /// What a PV builder handed over cannot be used.
+    #[cfg(target_os = "none")]
+    PvHanded(crate::platform::pv::PvHandedError),
     /// The builder passed no module.
     NoPack,
     /// The pack lies where stage0 does not reach.
@@ -83,6 +86,9 @@ from! {
     StartOfDay(PvError),
 }
 
+#[cfg(target_os = "none")]
+from! { PvHanded(crate::platform::pv::PvHandedError) }
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -101,6 +107,8 @@ impl fmt::Display for Error {
             }
             Self::PvModules => f.write_str("too many modules: pack, expected at most one in a PV domain, found more"),
             Self::StartOfDay(error) => error.fmt(f),
+            #[cfg(target_os = "none")]
+            Self::PvHanded(error) => error.fmt(f),
             Self::Handed(error) => error.fmt(f),
             Self::Format(error) => error.fmt(f),
             Self::Cmdline(error) => error.fmt(f),

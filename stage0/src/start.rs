@@ -4,17 +4,24 @@ use core::fmt::{self, Write};
 
 use shared::cmdline;
 use shared::kernel::{Entry, Protocol};
-use shared::memory::{Builder, MIB, Phys, PhysRange};
+use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, PhysRange, Virt};
 
 use crate::boot::{self, Domain, Loaded, ManifestCopy};
 use crate::error::Error;
-use crate::handover::{self, Module, PvhHandover};
+use crate::handover::pv::Hinge;
+use crate::handover::{self, HandOverError, Module, PvhHandover};
 use crate::load::{Clock, Meter, Phase};
+use crate::platform::clock::TimeStampCounter;
 use crate::platform::console::Console;
 use crate::platform::handed::Handed;
+use crate::platform::memory::PhysicalMemory;
+use crate::platform::pv::{Pv, PvHanded, Refused};
 use crate::platform::pvh::Pvh;
 use crate::platform::xen::Xen;
-use crate::platform::{Machine, fault, shutdown};
+use crate::platform::{self, Machine, fault, shutdown};
+
+/// Any machine: there is one copy of the code that loads.
+type Guest = dyn Machine<Memory = PhysicalMemory, Clock = TimeStampCounter>;
 
 /// The manifest of the pack.
 static mut MANIFEST: ManifestCopy = [0; _];
@@ -33,6 +40,64 @@ pub(crate) fn pvh(start_info: Phys) -> ! {
         // SAFETY: `start` has written the trampoline and start_info where it says, on tables that map the trampoline 1:1.
         Ok(ready) => unsafe { handover::pvh::enter(ready.trampoline, ready.start_info) },
     }
+}
+
+/// Starts the kernel of a PV domain; called by the entry, once.
+pub(crate) fn pv(start_info: Virt, stack_end: Virt) -> ! {
+    Xen::is_pv();
+    // SAFETY: the entry calls this once, before anything else.
+    unsafe { fault::install_pv() };
+    let copy = &raw mut MANIFEST;
+    // SAFETY: this function runs once, and nothing else names the static.
+    let copy = unsafe { &mut *copy };
+    match start_pv(start_info, stack_end, copy) {
+        Err(error) => fail(&error),
+        Ok(ready) => {
+            // SAFETY: `start_pv` has written and mapped the hinge, and all that the kernel is handed.
+            let result = unsafe { handover::pv::enter(&ready.hinge, ready.start_info, ready.stack_end) };
+            fail(&Refused { call: "mmuext_op", result })
+        }
+    }
+}
+
+/// A PV kernel that waits to be entered.
+struct ReadyPv {
+    hinge: Hinge,
+    start_info: Virt,
+    stack_end: Virt,
+}
+
+fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy) -> Result<ReadyPv, Error> {
+    let begin = TimeStampCounter.now();
+    let mut meter = Meter::new(TimeStampCounter, fault::enter);
+    // SAFETY: the PV entry was called by a builder, with these.
+    let handed = unsafe { PvHanded::read(start_info, stack_end) }?;
+    if let Some((mfn, port)) = handed.console() {
+        // SAFETY: the builder maps the ring among its structures, if it is there at all.
+        unsafe { platform::pv::set_console(&handed, mfn, port) };
+    }
+    // SAFETY: the PV entry calls this once.
+    let (mut machine, ram) = meter.measure(Phase::Find, 0, || unsafe { Pv::new(&handed) })?;
+    let options = cmdline::options(&handed.handed.cmdline)?;
+    let pv = Some(boot::Pv { domain: handed.domain, structures: handed.structures });
+    let image = machine.image();
+    let builder = Builder::Xen;
+    let mut domain = Domain { handed: &handed.handed, options, ram, image, builder, pv, log: &mut Console };
+    let memory = handed.domain.nr_pages * PAGE_SIZE;
+    say(options.quiet, format_args!("stage0: domain: PV, {} MiB", memory.div_ceil(MIB)));
+
+    let loaded = boot::load::<Guest>(&mut machine, &mut domain, Protocol::Pv, copy, &mut meter)?;
+    let (Entry::Virtual(Virt(entry)) | Entry::Physical(Phys(entry))) = loaded.plan.entry;
+    let entry = Virt(entry);
+    say(options.quiet, format_args!("stage0: kernel: {} at {}, PV entry at {entry}", loaded.name, loaded.place()));
+    let hinge = meter.measure(Phase::HandOver, 0, || handover::pv::write(&mut machine, &handed, &loaded, entry))?;
+    if options.timing {
+        report_times(&meter, TimeStampCounter.now().wrapping_sub(begin));
+    }
+    let Some(day) = &loaded.start_of_day else { return Err(HandOverError::NoLayout.into()) };
+    let (start_info, stack_end) = (day.virt(day.start_info.start()), day.virt(day.stack.end()));
+    machine.leave(stack_end, &handed.info);
+    Ok(ReadyPv { hinge, start_info, stack_end })
 }
 
 /// A kernel that waits to be entered.
@@ -54,7 +119,7 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy) -> Result
     let mut domain = Domain { handed: &handed, options, ram, image, builder, pv: None, log: &mut Console };
     say(options.quiet, format_args!("stage0: domain: PVH{}, {} MiB", under(xen), domain.ram.total().div_ceil(MIB)));
 
-    let loaded = boot::load(machine, &mut domain, Protocol::Pvh, copy, &mut meter)?;
+    let loaded = boot::load::<Guest>(machine, &mut domain, Protocol::Pvh, copy, &mut meter)?;
     let entry = physical_entry(&loaded);
     say(options.quiet, format_args!("stage0: kernel: {} at {}, PVH entry at {entry}", loaded.name, loaded.place()));
     let ready = meter.measure(Phase::HandOver, 0, || hand_over(machine, &handed, &loaded, entry))?;
@@ -70,7 +135,7 @@ const fn under(xen: Option<Xen>) -> &'static str {
 
 /// Where the kernel is entered, moved as the kernel was.
 fn physical_entry(loaded: &Loaded<'_>) -> Phys {
-    let (Entry::Physical(Phys(entry)) | Entry::Virtual(shared::memory::Virt(entry))) = loaded.plan.entry;
+    let (Entry::Physical(Phys(entry)) | Entry::Virtual(Virt(entry))) = loaded.plan.entry;
     Phys(entry.wrapping_add(loaded.arrangement.shift))
 }
 

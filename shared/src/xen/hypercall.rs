@@ -36,3 +36,31 @@ pub struct MemoryMapRequest {
     /// Virtual address of the entries.
     pub buffer: u64,
 }
+
+/// `HVMOP_get_param` (public/hvm/hvm_op.h).
+pub const HVMOP_GET_PARAM: u64 = 1;
+/// `HVM_PARAM_CONSOLE_PFN` (public/hvm/params.h).
+pub const HVM_PARAM_CONSOLE_PFN: u32 = 17;
+/// `HVM_PARAM_CONSOLE_EVTCHN`.
+pub const HVM_PARAM_CONSOLE_EVTCHN: u32 = 18;
+
+/// `struct xen_hvm_param`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct HvmParam {
+    /// Whose.
+    pub domid: u16,
+    /// Fills up to 4 bytes.
+    pub reserved: u16,
+    /// Which.
+    pub index: u32,
+    /// Its value.
+    pub value: u64,
+}
+
+impl HvmParam {
+    /// To ask for one of the calling domain's.
+    pub const fn own(index: u32) -> Self {
+        Self { domid: DOMID_SELF, reserved: 0, index, value: 0 }
+    }
+}

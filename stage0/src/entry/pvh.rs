@@ -8,8 +8,9 @@ use crate::platform::fault::{CODE_32, CODE_64, DATA};
 /// The virtual address of physical 0 in the image; stage0.ld has the same number, and the linker compares them.
 pub(crate) const VIRT_BASE: u64 = 0xffff_ffff_8000_0000;
 
-/// Where physical memory is seen: physical 0 is here. A slot of its own, so that no byte of memory has address 0.
-pub(crate) const WINDOW: Virt = Virt(1 << 39);
+/// Where physical memory is seen: physical 0 is here. A slot of its own of the top table, which no kernel is known to want:
+/// a PV kernel's addresses are mapped beside it for a moment.
+pub(crate) const WINDOW: Virt = Virt(0xffff_c800_0000_0000);
 
 /// `EFER`, its bits for long mode and for no-execute (AMD64 manual volume 2, 3.1.7).
 const EFER_LME_NXE: u32 = 1 << 8 | 1 << 11;
@@ -27,7 +28,7 @@ global_asm!(
     include_str!("pvh.s"),
     virt_base = const VIRT_BASE,
     tables = sym ENTRY_TABLES,
-    window_slot = const WINDOW.0 >> 39,
+    window_slot = const WINDOW.0 >> 39 & 511,
     main = sym super::main_pvh,
     cr4 = const Cr4::CR4_ENABLE_PAE.bits(),
     efer = const x86::msr::IA32_EFER,

@@ -3,6 +3,9 @@
 mod start_info;
 
 #[cfg(target_os = "none")]
+pub mod pv;
+#[cfg(target_os = "none")]
 pub mod pvh;
 
+pub(crate) use start_info::zero_page_end;
 pub use start_info::{HandOverError, Module, PvhHandover, write_start_info};

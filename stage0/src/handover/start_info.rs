@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use shared::memory::{PAGE_SIZE, Phys, PhysRange};
+use shared::memory::{PAGE_SIZE, Phys, PhysRange, Virt};
 use shared::xen::{HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
 use zerocopy::IntoBytes;
 
@@ -42,6 +42,23 @@ pub enum HandOverError {
         /// Where.
         range: PhysRange,
     },
+    /// A PV kernel's addresses are those at which stage0 sees memory.
+    Window {
+        /// The kernel's.
+        at: Virt,
+    },
+    /// A PV kernel is entered more than 2 GiB from its boot stack.
+    EntryTooFar {
+        /// Where.
+        entry: Virt,
+    },
+    /// A PV kernel's hypercall page is not in its memory.
+    HypercallPage {
+        /// Where.
+        at: Virt,
+    },
+    /// Frames that the domain has not.
+    NoLayout,
 }
 
 impl fmt::Display for HandOverError {
@@ -52,6 +69,16 @@ impl fmt::Display for HandOverError {
             }
             Self::Unreachable { range } => {
                 write!(f, "memory out of reach: {range}, expected memory below 4 GiB, found other")
+            }
+            Self::Window { at } => write!(f, "addresses are taken: kernel, expected others than stage0's, found {at}"),
+            Self::EntryTooFar { entry } => {
+                write!(f, "entry is out of reach: kernel, expected within 2 GiB of its boot stack, found {entry}")
+            }
+            Self::HypercallPage { at } => {
+                write!(f, "hypercall page is misplaced: kernel, expected within the domain's memory, found {at}")
+            }
+            Self::NoLayout => {
+                f.write_str("frames are missing: domain, expected one for each page laid out, found holes")
             }
         }
     }
@@ -110,7 +137,8 @@ pub fn write_start_info<'a, M: Memory>(
     Ok(())
 }
 
-fn zero_page_end<M: Memory>(memory: &mut M, module: &PhysRange) -> Result<(), HandOverError> {
+/// Zeroes the last page of `module` behind it.
+pub(crate) fn zero_page_end<M: Memory>(memory: &mut M, module: &PhysRange) -> Result<(), HandOverError> {
     let Some(end) = module.end().align_up(PAGE_SIZE) else { return Ok(()) };
     let Ok(rest) = PhysRange::new(module.end(), end) else { return Ok(()) };
     if rest.is_empty() {

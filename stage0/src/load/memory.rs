@@ -15,6 +15,6 @@ pub trait Memory {
     /// The bytes of `from`, to be read while those of `to` are written; `None` also if the two overlap.
     fn pair(&mut self, from: PhysRange, to: PhysRange) -> Option<(&[u8], &mut [u8])>;
 
-    /// Copies `from` to `to`, also where the two overlap.
-    fn copy(&mut self, from: PhysRange, to: Phys) -> Option<()>;
+    /// Moves what is at `from` to `to`, also where the two overlap. What is left where it was means nothing.
+    fn relocate(&mut self, from: PhysRange, to: Phys) -> Option<()>;
 }

@@ -31,7 +31,7 @@ impl Memory for Array {
         Some((from, to))
     }
 
-    fn copy(&mut self, from: PhysRange, to: Phys) -> Option<()> {
+    fn relocate(&mut self, from: PhysRange, to: Phys) -> Option<()> {
         let to = PhysRange::sized(to, from.len()).ok()?;
         self.0.get(indices(to))?;
         self.0.get(indices(from))?;

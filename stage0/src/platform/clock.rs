@@ -1,3 +1,5 @@
+//! The clock by which phases are measured.
+
 use crate::load::Clock;
 
 /// The processor's time-stamp counter.

@@ -1,9 +1,13 @@
-//! Every console that a PVH domain may have: COM1, and the debug port 0xE9 (Xen's log; QEMU's isa-debugcon).
+//! Every console that a domain may have: the ring that the toolstack reads; Xen's own, for the initial domain; COM1 and the
+//! debug port 0xE9 (Xen's log; QEMU's isa-debugcon) outside PV domains.
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use x86::io::{inb, outb};
+
+use super::ring;
+use super::xen::Xen;
 
 /// The first serial port's data register (IBM PC).
 const COM1: u16 = 0x3f8;
@@ -48,6 +52,15 @@ impl Console {
 
 impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        let xen = Xen::find();
+        if let Some(xen) = xen {
+            ring::write(xen, text.as_bytes());
+        }
+        if xen == Some(Xen::Syscall) {
+            // Ports are not a PV domain's to use. Xen takes the text from the initial domain, or if it was built so.
+            Xen::Syscall.console_write(text.as_bytes());
+            return Ok(());
+        }
         for byte in text.bytes() {
             if byte == b'\n' {
                 Self::put(b'\r');

@@ -3,12 +3,14 @@
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use shared::xen::pv::{FLAT_KERNEL_CS64, HYPERVISOR_SET_TRAP_TABLE, TrapInfo};
 use x86::Ring;
 use x86::bits64::task::TaskStateSegment;
 use x86::dtables::{DescriptorTablePointer, lgdt, lidt};
 use x86::segmentation::SegmentSelector;
 use x86::task::load_tr;
 
+use super::xen::Xen;
 use crate::load::Phase;
 use crate::start::fail;
 
@@ -25,6 +27,7 @@ global_asm!(include_str!("fault.s"), report = sym report, stub_len = const STUB_
 
 unsafe extern "C" {
     static stage0_fault_stubs: u8;
+    static stage0_pv_fault_stubs: u8;
 }
 
 /// A descriptor of 16 bytes, low half first.
@@ -142,4 +145,21 @@ pub unsafe fn install() {
         lidt(&DescriptorTablePointer::new(&tables.idt));
         load_tr(TASK);
     }
+}
+
+/// Sets up exceptions in a PV domain.
+///
+/// # Safety
+/// As for [`install`].
+pub unsafe fn install_pv() {
+    let stubs = (&raw const stage0_pv_fault_stubs).expose_provenance() as u64;
+    // One more, of address 0, ends the table.
+    let mut table = [TrapInfo::default(); VECTORS + 1];
+    for (vector, entry) in (0..VECTORS as u8).zip(&mut table) {
+        let address = stubs + u64::from(vector) * STUB_LEN as u64;
+        *entry = TrapInfo { vector, flags: 0, cs: FLAT_KERNEL_CS64, address };
+    }
+    let address = table.as_ptr().expose_provenance() as u64;
+    // SAFETY: 1. Xen copies the table; 2. all handlers end the domain.
+    unsafe { Xen::Syscall.call(HYPERVISOR_SET_TRAP_TABLE, [address, 0, 0, 0]) };
 }

@@ -50,6 +50,22 @@ stage0_fault_stubs:
     stub 30, 1
     stub 31, 0
 
+# The same in a PV domain. Who jumps here: Xen, as the trap table of platform/fault.rs says; on the stack, RCX and R11 come
+# before all else.
+.macro pv_stub vector
+    .balign {stub_len}
+    popq %rcx
+    popq %r11
+    jmp stage0_fault_stubs + \vector * {stub_len}
+.endm
+
+.balign {stub_len}
+.global stage0_pv_fault_stubs
+stage0_pv_fault_stubs:
+    .irp vector, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    pv_stub \vector
+    .endr
+
 stage0_fault:
     popq %rdi                   # vector
     popq %rsi                   # error code

@@ -2,27 +2,33 @@
 
 use core::slice;
 
-use shared::memory::{GIB, Phys, PhysRange};
+use shared::memory::{PAGE_SIZE, Phys, PhysRange};
 
+use super::pv::{Frames, View};
 use crate::entry::WINDOW;
 use crate::load::Memory;
 
-/// The domain's first 4 GiB, but for what stage0 itself stands on.
+/// The domain's memory from 0 on, at most 4 GiB, but for what stage0 itself stands on.
 #[derive(Debug)]
 pub struct PhysicalMemory {
     /// stage0's image, its page tables once it has its own, and the decoders' heap while there is one: memory that Rust
     /// code holds by other means.
     own: [PhysRange; 3],
+    /// What the window shows ends here.
+    end: Phys,
+    /// In a PV domain: by whom what moves is renamed instead of copied.
+    frames: Option<Frames>,
 }
 
 impl PhysicalMemory {
     /// The only one.
     ///
     /// # Safety
-    /// At most one lives at a time; the window maps the first 4 GiB, writable; `image` holds all memory in which Rust
+    /// At most one lives at a time; the window maps all up to `end`, writable, but for what is in `image` or given to
+    /// [`PhysicalMemory::set_place`]; `image` holds all memory in which Rust
     /// code has variables, constants, code, or page tables.
-    pub(super) const unsafe fn new(image: PhysRange) -> Self {
-        Self { own: [image, PhysRange::EMPTY, PhysRange::EMPTY] }
+    pub(super) const unsafe fn new(image: PhysRange, end: Phys) -> Self {
+        Self { own: [image, PhysRange::EMPTY, PhysRange::EMPTY], end, frames: None }
     }
 
     /// Changes where stage0 stands. There is no heap from now on.
@@ -38,9 +44,30 @@ impl PhysicalMemory {
         self.own[2] = heap;
     }
 
+    /// What moves is renamed by `frames` from now on.
+    pub(super) fn rename_by(&mut self, frames: Frames) {
+        self.frames = Some(frames);
+    }
+
+    /// A PV domain's frames.
+    pub const fn frames(&mut self) -> Option<&mut Frames> {
+        self.frames.as_mut()
+    }
+
+    /// Copies a PV domain's list of frames to `range`, which it may not fill.
+    pub fn copy_list(&mut self, range: PhysRange) -> Option<()> {
+        let (pointer, len) = self.pointer(range)?;
+        let list = zerocopy::IntoBytes::as_bytes(self.frames.as_ref()?.list());
+        // SAFETY: as in `bytes_mut`; the list lies in what stage0 stands on, which is excluded.
+        let target = unsafe { slice::from_raw_parts_mut(pointer, len) };
+        target.fill(0);
+        target.get_mut(..list.len())?.copy_from_slice(list);
+        Some(())
+    }
+
     /// Where `range` is seen; `None` if the window does not show it, or it is stage0's own.
     fn pointer(&self, range: PhysRange) -> Option<(*mut u8, usize)> {
-        let reached = range.end().0 <= 4 * GIB && !self.own.iter().any(|own| own.overlaps(&range));
+        let reached = range.end() <= self.end && !self.own.iter().any(|own| own.overlaps(&range));
         let len = usize::try_from(range.len()).ok()?;
         reached.then_some((pointer(range.start()), len))
     }
@@ -75,7 +102,13 @@ impl Memory for PhysicalMemory {
         Some(unsafe { (slice::from_raw_parts(from, from_len), slice::from_raw_parts_mut(to, to_len)) })
     }
 
-    fn copy(&mut self, from: PhysRange, to: Phys) -> Option<()> {
+    fn relocate(&mut self, from: PhysRange, to: Phys) -> Option<()> {
+        if let Some(frames) = &mut self.frames {
+            let aligned = from.start().is_aligned(PAGE_SIZE) && to.is_aligned(PAGE_SIZE);
+            let from = from.page_hull().ok().filter(|_| aligned)?;
+            frames.relocate(from, PhysRange::sized(to, from.len()).ok()?, View::Shown);
+            return Some(());
+        }
         let (source, len) = self.pointer(from)?;
         let (target, _) = self.pointer(PhysRange::sized(to, from.len()).ok()?)?;
         // SAFETY: the window maps both ranges; `self` is borrowed mutably; they may overlap.

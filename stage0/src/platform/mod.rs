@@ -4,17 +4,21 @@ pub mod handed;
 pub mod heap;
 
 #[cfg(target_os = "none")]
-mod clock;
+pub mod clock;
 #[cfg(target_os = "none")]
 pub mod console;
 #[cfg(target_os = "none")]
 pub mod fault;
 #[cfg(target_os = "none")]
-mod memory;
+pub mod memory;
 #[cfg(target_os = "none")]
 mod paging;
 #[cfg(target_os = "none")]
+pub mod pv;
+#[cfg(target_os = "none")]
 pub mod pvh;
+#[cfg(target_os = "none")]
+mod ring;
 #[cfg(target_os = "none")]
 pub mod shutdown;
 #[cfg(target_os = "none")]

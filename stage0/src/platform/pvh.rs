@@ -3,7 +3,7 @@
 use core::arch::naked_asm;
 use core::ptr;
 
-use shared::memory::{Arrangement, PhysRange, VIEW_LEN};
+use shared::memory::{Arrangement, GIB, Phys, PhysRange, VIEW_LEN};
 
 use super::clock::TimeStampCounter;
 use super::memory::{PhysicalMemory, pointer};
@@ -26,7 +26,7 @@ impl Pvh {
         let image = image_place();
         // SAFETY: 1. promised by the caller, so that this is the only one; 2. the entry's tables have the window; 3. all
         // that Rust code holds is within the image, the entry's tables too.
-        let memory = unsafe { PhysicalMemory::new(image) };
+        let memory = unsafe { PhysicalMemory::new(image, Phys(4 * GIB)) };
         Self { memory, image }
     }
 

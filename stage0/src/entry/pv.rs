@@ -1,0 +1,18 @@
+use core::arch::global_asm;
+
+use shared::kernel::notes::kind;
+
+use super::VIRT_BASE;
+
+global_asm!(
+    include_str!("pv.s"),
+    main = sym super::main_pv,
+    base = const VIRT_BASE,
+    entry = const kind::ENTRY,
+    virt_base = const kind::VIRT_BASE,
+    paddr_offset = const kind::PADDR_OFFSET,
+    xen_version = const kind::XEN_VERSION,
+    guest_os = const kind::GUEST_OS,
+    loader = const kind::LOADER,
+    options(att_syntax)
+);

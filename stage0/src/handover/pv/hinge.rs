@@ -1,0 +1,97 @@
+//! Going over from the old page tables to the new ones, and to the kernel.
+
+use core::arch::global_asm;
+
+use shared::memory::{PAGE_SIZE, Phys, PhysRange, Virt, VirtRange};
+use shared::pv::StartOfDay;
+use shared::xen::DOMID_SELF;
+use shared::xen::pv::{HYPERVISOR_MMUEXT_OP, MMUEXT_NEW_BASEPTR, MMUEXT_UNPIN_TABLE, MmuextOp};
+
+use crate::entry::image_layout;
+use crate::handover::HandOverError;
+use crate::load::Memory;
+use crate::platform::pv::Mfn;
+
+/// Where the count of operations that were carried out is in the page.
+const DONE: usize = 2 * size_of::<MmuextOp>();
+
+global_asm!(
+    include_str!("hinge.s"),
+    done = const DONE,
+    self = const DOMID_SELF,
+    mmuext_op = const HYPERVISOR_MMUEXT_OP,
+    options(att_syntax)
+);
+
+unsafe extern "C" {
+    static stage0_hinge: u8;
+    static stage0_hinge_end: u8;
+}
+
+/// The page from which the kernel is entered.
+#[derive(Clone, Copy, Debug)]
+pub struct Hinge {
+    /// The page, of the kernel's memory.
+    pub page: Phys,
+    /// Its address in the new tables.
+    pub at: Virt,
+    /// The first instruction.
+    code: Virt,
+}
+
+impl Hinge {
+    /// The boot stack's page, or where stage0 itself is at that address, the last page that is mapped: stage0 is shorter
+    /// than what is mapped at least behind the boot stack.
+    pub fn of(day: &StartOfDay) -> Self {
+        let is_free = |page: Phys| {
+            let range = VirtRange::sized(day.virt(page), PAGE_SIZE).unwrap_or_default();
+            !range.overlaps(&image_layout().image)
+        };
+        let stack = day.stack.start();
+        let last = Phys(day.mapped_end.0.saturating_sub(PAGE_SIZE));
+        let page = if is_free(stack) { stack } else { last };
+        let at = day.virt(page);
+        Self { page, at, code: Virt(at.0.wrapping_add(PAGE_SIZE).wrapping_sub(code().len() as u64)) }
+    }
+
+    /// Writes it, for a kernel that is entered at `entry` on the tables below `new`.
+    pub fn write<M: Memory>(&self, memory: &mut M, new: Mfn, old: Mfn, entry: Virt) -> Result<(), HandOverError> {
+        let page = PhysRange::sized(self.page, PAGE_SIZE).unwrap_or_default();
+        let bytes = memory.bytes_mut(page).ok_or(HandOverError::Unreachable { range: page })?;
+        bytes.fill(0);
+        for (n, (cmd, mfn)) in [(MMUEXT_NEW_BASEPTR, new), (MMUEXT_UNPIN_TABLE, old)].into_iter().enumerate() {
+            let at = n * size_of::<MmuextOp>();
+            bytes[at..][..4].copy_from_slice(&cmd.to_le_bytes());
+            bytes[at + 8..][..8].copy_from_slice(&mfn.0.to_le_bytes());
+        }
+        let start = bytes.len() - code().len();
+        bytes[start..].copy_from_slice(code());
+        // The jump is relative to its own end, which is the page's.
+        let distance = entry.0.wrapping_sub(self.at.0.wrapping_add(PAGE_SIZE)).cast_signed();
+        let distance = i32::try_from(distance).map_err(|_| HandOverError::EntryTooFar { entry })?;
+        let end = bytes.len();
+        bytes[end - 4..].copy_from_slice(&distance.to_le_bytes());
+        Ok(())
+    }
+}
+
+/// The code that is copied to the page's end.
+fn code() -> &'static [u8] {
+    let start = &raw const stage0_hinge;
+    // SAFETY: the two symbols delimit one piece of code in the image, which is never written.
+    unsafe { core::slice::from_raw_parts(start, (&raw const stage0_hinge_end).offset_from_unsigned(start)) }
+}
+
+/// Goes over to the new tables and enters the kernel; comes back with Xen's answer if it refuses.
+///
+/// # Safety
+/// The hinge has been written, and both tables map it at its address, executable; the kernel and all that it is handed are in
+/// place. Nothing of stage0 is used again.
+pub unsafe fn enter(hinge: &Hinge, start_info: Virt, stack_end: Virt) -> i64 {
+    let code: *const () = core::ptr::with_exposed_provenance(hinge.code.0 as usize);
+    // SAFETY: promised by the caller: there is code at this address, which follows the calling convention when it returns.
+    unsafe {
+        let code: unsafe extern "sysv64" fn(u64, u64, u64) -> i64 = core::mem::transmute(code);
+        code(hinge.at.0, start_info.0, stack_end.0)
+    }
+}

@@ -1,0 +1,206 @@
+//! What a PV builder handed over: start_info, and what it leads to.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use shared::memory::{MIB, PAGE_SIZE, Phys, PhysRange, TooManyRegions, Virt};
+use shared::pv::{MAX_PAGES, PvBuilder, PvDomain};
+use shared::xen::pv::{PV_MAGIC, SIF_INITDOMAIN, SIF_MOD_START_PFN, SIF_VIRT_P2M_4TOOLS, StartInfo};
+use zerocopy::FromBytes;
+
+use crate::entry::{VIRT_BASE, image_place};
+use crate::platform::handed::{Handed, HandedError, HandedModule, Memmap, Thing};
+use crate::platform::xen::Xen;
+
+/// What a PV builder handed over.
+#[derive(Debug)]
+pub struct PvHanded {
+    /// start_info, as it was.
+    pub info: StartInfo,
+    /// Its address: Xen has more behind it in the initial domain.
+    pub info_at: Virt,
+    /// Command line and pack, as for every kind of domain.
+    pub handed: Handed,
+    /// Size and builder.
+    pub domain: PvDomain,
+    /// From the list of frames to the end of the boot stack, as numbered at first.
+    pub structures: PhysRange,
+}
+
+/// Why what a PV builder handed over cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PvHandedError {
+    /// No start_info where RSI points.
+    Magic {
+        /// Its address.
+        at: Virt,
+    },
+    /// Something is not where a PV builder puts it.
+    Misplaced {
+        /// What.
+        thing: &'static str,
+        /// Where it is.
+        at: Virt,
+    },
+    /// A domain of no frame, or of more than there can be.
+    Pages {
+        /// How many.
+        found: u64,
+    },
+    /// The frames have too many holes.
+    Memory(TooManyRegions),
+    /// No room for page tables that show the domain's memory.
+    NoRoom {
+        /// Bytes of the domain.
+        found: u64,
+    },
+    /// As in other domains.
+    Handed(HandedError),
+}
+
+impl fmt::Display for PvHandedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Magic { at } => {
+                write!(f, "no start_info: where RSI points, expected magic xen-3, found other at {at}")
+            }
+            Self::Misplaced { thing, at } => {
+                write!(f, "start_info is wrong: {thing}, expected between stage0 and its boot stack, found {at}")
+            }
+            Self::Pages { found } => {
+                write!(f, "start_info is wrong: nr_pages, expected 1 to {MAX_PAGES}, found {found}")
+            }
+            Self::Memory(error) => error.fmt(f),
+            Self::NoRoom { found } => {
+                write!(f, "not enough memory: domain, expected room for page tables, found {} MiB", found.div_ceil(MIB))
+            }
+            Self::Handed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for PvHandedError {}
+
+impl PvHanded {
+    /// Copies start_info.
+    ///
+    /// # Safety
+    /// A PV builder mapped start_info, and called the entry with a boot stack that ends at `stack_end`.
+    pub unsafe fn read(info_at: Virt, stack_end: Virt) -> Result<Self, PvHandedError> {
+        let misplaced = |thing, at| PvHandedError::Misplaced { thing, at };
+        let floor = Virt(VIRT_BASE.wrapping_add(image_place().end().0));
+        let is_inside = |at: Virt, len: u64| at >= floor && at.checked_add(len).is_some_and(|end| end <= stack_end);
+        if !is_inside(info_at, size_of::<StartInfo>() as u64) {
+            return Err(misplaced("start_info", info_at));
+        }
+        let bytes = core::ptr::with_exposed_provenance::<[u8; size_of::<StartInfo>()]>(info_at.0 as usize);
+        // SAFETY: between the image and the end of the boot stack, all of which the builder maps.
+        let bytes = unsafe { bytes.read_unaligned() };
+        let info = StartInfo::read_from_bytes(&bytes).map_err(|_| PvHandedError::Magic { at: info_at })?;
+        if !info.magic.starts_with(PV_MAGIC) {
+            return Err(PvHandedError::Magic { at: info_at });
+        }
+        let nr_pages = info.nr_pages.get();
+        if nr_pages == 0 || nr_pages > MAX_PAGES {
+            return Err(PvHandedError::Pages { found: nr_pages });
+        }
+        let (list, tables) = (Virt(info.mfn_list.get()), Virt(info.pt_base.get()));
+        let tables_len = info.nr_pt_frames.get().checked_mul(PAGE_SIZE);
+        if !list.is_aligned(PAGE_SIZE) || !is_inside(list, nr_pages * 8) {
+            return Err(misplaced("mfn_list", list));
+        }
+        if !tables.is_aligned(PAGE_SIZE) || !tables_len.is_some_and(|len| is_inside(tables, len)) {
+            return Err(misplaced("pt_base", tables));
+        }
+        let first = list.min(tables).min(info_at.align_down(PAGE_SIZE));
+        let phys = |at: Virt| Phys(at.0.wrapping_sub(VIRT_BASE));
+        let end = phys(stack_end).align_up(PAGE_SIZE).unwrap_or_default();
+        let structures = PhysRange::new(phys(first), end).map_err(|_| misplaced("boot stack", stack_end))?;
+        let handed = handed(&info, &structures)?;
+        let flags = info.flags.get();
+        let builder = match flags & SIF_VIRT_P2M_4TOOLS {
+            0 => PvBuilder::Xen { rings: flags & SIF_INITDOMAIN == 0 },
+            _ => PvBuilder::Toolstack,
+        };
+        Ok(Self { info, info_at, handed, domain: PvDomain { nr_pages, builder }, structures })
+    }
+
+    /// Copies what is behind start_info in its page.
+    pub fn copy_rest(&self, rest: &mut [u8]) {
+        let start = self.info_at.0.wrapping_add(size_of::<StartInfo>() as u64);
+        let len = PAGE_SIZE - start % PAGE_SIZE;
+        let bytes = core::ptr::with_exposed_provenance::<u8>(start as usize);
+        // SAFETY: up to the end of a page that the builder maps, and that keeps its address; nobody writes to it.
+        let bytes = unsafe { core::slice::from_raw_parts(bytes, len as usize) };
+        let len = rest.len().min(bytes.len());
+        rest[..len].copy_from_slice(&bytes[..len]);
+    }
+
+    /// Machine frame and event channel of the console ring; `None` in the initial domain.
+    pub fn console(&self) -> Option<(u64, u32)> {
+        let ring = (self.info.console.get(), self.info.console_evtchn.get());
+        (self.info.flags.get() & SIF_INITDOMAIN == 0).then_some(ring)
+    }
+}
+
+/// The pack and the command line.
+fn handed(info: &StartInfo, structures: &PhysRange) -> Result<Handed, PvHandedError> {
+    let (start, len) = (info.mod_start.get(), info.mod_len.get());
+    let start = match info.flags.get() & SIF_MOD_START_PFN {
+        0 => Phys(start.wrapping_sub(VIRT_BASE)),
+        _ => Phys(start.saturating_mul(PAGE_SIZE)),
+    };
+    let mut modules = heapless::Vec::new();
+    if len != 0 {
+        let module = PhysRange::sized(start, len).ok();
+        let image = image_place();
+        let module = module.filter(|module| !module.overlaps(&image) && !module.overlaps(structures));
+        let outside = HandedError::Unreachable { thing: Thing::Module(0), start, len };
+        let range = module.ok_or(PvHandedError::Handed(outside))?;
+        // There is room for one.
+        let _ = modules.push(HandedModule { range, cmdline: None });
+    }
+    let text = info.cmd_line.split(|byte| *byte == 0).next().unwrap_or_default();
+    let not_text = PvHandedError::Handed(HandedError::NotText { thing: Thing::Cmdline });
+    let text = core::str::from_utf8(text).map_err(|_| not_text)?;
+    let cmdline = heapless::String::try_from(text).map_err(|_| not_text)?;
+    let flags = info.flags.get();
+    Ok(Handed { version: 0, flags, rsdp: Phys(0), cmdline, modules, memmap: Memmap::new(), memmap_handed: false })
+}
+
+/// Offsets in `shared_info` of a 64-bit domain (public/xen.h): of vCPU 0's part, and behind 32 such parts.
+const UPCALL_PENDING: usize = 0;
+const PENDING_SELECTOR: usize = 8;
+const PENDING: usize = 32 * 64;
+/// Event channels of a `shared_info`: 64 words of 64.
+const PORTS: u32 = 4096;
+/// How often others are let run until the event that follows on what was read comes: it may never.
+const PATIENCE: u32 = 2000;
+
+/// Clears in `shared_info` what events of the channel `port` left there, as none had ever come.
+///
+/// # Safety
+/// `page` is a mapped `shared_info`.
+pub(super) unsafe fn clear_events(page: *mut u8, port: u32) {
+    if port >= PORTS {
+        return;
+    }
+    // SAFETY: within the page, aligned; Xen writes there by atomic operations too.
+    let (pending, selector, upcall) = unsafe {
+        (
+            AtomicU64::from_ptr(page.add(PENDING + (port / 64 * 8) as usize).cast()),
+            AtomicU64::from_ptr(page.add(PENDING_SELECTOR).cast()),
+            AtomicU8::from_ptr(page.add(UPCALL_PENDING)),
+        )
+    };
+    let bit = 1 << (port % 64);
+    for _ in 0..PATIENCE {
+        if pending.load(Ordering::Acquire) & bit != 0 {
+            break;
+        }
+        Xen::Syscall.yield_now();
+    }
+    pending.fetch_and(!bit, Ordering::AcqRel);
+    selector.store(0, Ordering::Release);
+    upcall.store(0, Ordering::Release);
+}
