@@ -94,7 +94,8 @@ impl Built {
     /// All that stage0 does: the memory as the kernel finds it, what it is told, and where its modules are.
     fn start(&self) -> Result<(Array, HvmStartInfo, Vec<PhysRange>), Error> {
         let mut machine = self.machine();
-        let handed = Handed::read(machine.memory(), Phys(START_INFO), |_| false)?;
+        let mut handed = Handed::EMPTY;
+        handed.read(machine.memory(), Phys(START_INFO), |_| false)?;
         let (ram, mut log) = (handed.ram()?, String::new());
         let (image, options) = (range(IMAGE.0, IMAGE.1), Options::default());
         let mut domain =
@@ -162,7 +163,8 @@ fn a_version_that_is_not_known_is_not_claimed() {
 fn a_reserved_region_without_an_end_takes_ram_away() {
     let mut built = Built::with(8 * MIB, vec![]);
     built.memmap.push(region(4 * MIB, u64::MAX, 2));
-    let handed = Handed::read(built.machine().memory(), Phys(START_INFO), |_| false).unwrap();
+    let mut handed = Handed::EMPTY;
+    handed.read(built.machine().memory(), Phys(START_INFO), |_| false).unwrap();
     assert_eq!(handed.ram().unwrap().ranges().last(), Some(&range(MIB, 3 * MIB)));
 }
 

@@ -23,8 +23,19 @@ use crate::platform::{self, Machine, fault, shutdown};
 /// Any machine: there is one copy of the code that loads.
 type Guest = dyn Machine<Memory = PhysicalMemory, Clock = TimeStampCounter>;
 
-/// The manifest of the pack.
+/// What is too large for the stack: the pack's manifest, and what the builder handed over.
 static mut MANIFEST: ManifestCopy = [0; _];
+static mut HANDED: Handed = Handed::EMPTY;
+
+/// The room in these.
+///
+/// # Safety
+/// Called once.
+unsafe fn room() -> (&'static mut ManifestCopy, &'static mut Handed) {
+    let (manifest, handed) = (&raw mut MANIFEST, &raw mut HANDED);
+    // SAFETY: called once (promised by the caller), and nothing else names the statics.
+    unsafe { (&mut *manifest, &mut *handed) }
+}
 
 /// Starts the kernel of a PVH domain; called by the entry, once.
 pub(crate) fn pvh(start_info: Phys) -> ! {
@@ -32,10 +43,9 @@ pub(crate) fn pvh(start_info: Phys) -> ! {
     unsafe { fault::install() };
     // SAFETY: the entry calls this once, on its tables.
     let mut machine = unsafe { Pvh::new() };
-    let copy = &raw mut MANIFEST;
-    // SAFETY: this function runs once, and nothing else names the static.
-    let copy = unsafe { &mut *copy };
-    match start(&mut machine, start_info, copy) {
+    // SAFETY: the entry calls this once.
+    let (copy, handed) = unsafe { room() };
+    match start(&mut machine, start_info, copy, handed) {
         Err(error) => fail(&error),
         // SAFETY: `start` has written the trampoline and start_info where it says, on tables that map the trampoline 1:1.
         Ok(ready) => unsafe { handover::pvh::enter(ready.trampoline, ready.start_info) },
@@ -47,10 +57,9 @@ pub(crate) fn pv(start_info: Virt, stack_end: Virt) -> ! {
     Xen::is_pv();
     // SAFETY: the entry calls this once, before anything else.
     unsafe { fault::install_pv() };
-    let copy = &raw mut MANIFEST;
-    // SAFETY: this function runs once, and nothing else names the static.
-    let copy = unsafe { &mut *copy };
-    match start_pv(start_info, stack_end, copy) {
+    // SAFETY: the entry calls this once.
+    let (copy, handed) = unsafe { room() };
+    match start_pv(start_info, stack_end, copy, handed) {
         Err(error) => fail(&error),
         Ok(ready) => {
             // SAFETY: `start_pv` has written and mapped the hinge, and all that the kernel is handed.
@@ -67,22 +76,22 @@ struct ReadyPv {
     stack_end: Virt,
 }
 
-fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy) -> Result<ReadyPv, Error> {
+fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: &mut Handed) -> Result<ReadyPv, Error> {
     let begin = TimeStampCounter.now();
     let mut meter = Meter::new(TimeStampCounter, fault::enter);
     // SAFETY: the PV entry was called by a builder, with these.
-    let handed = unsafe { PvHanded::read(start_info, stack_end) }?;
+    let handed = unsafe { PvHanded::read(start_info, stack_end, common) }?;
     if let Some((mfn, port)) = handed.console() {
         // SAFETY: the builder maps the ring among its structures, if it is there at all.
         unsafe { platform::pv::set_console(&handed, mfn, port) };
     }
     // SAFETY: the PV entry calls this once.
     let (mut machine, ram) = meter.measure(Phase::Find, 0, || unsafe { Pv::new(&handed) })?;
-    let options = cmdline::options(&handed.handed.cmdline)?;
+    let options = cmdline::options(&common.cmdline)?;
     let pv = Some(boot::Pv { domain: handed.domain, structures: handed.structures });
     let image = machine.image();
     let builder = Builder::Xen;
-    let mut domain = Domain { handed: &handed.handed, options, ram, image, builder, pv, log: &mut Console };
+    let mut domain = Domain { handed: common, options, ram, image, builder, pv, log: &mut Console };
     let memory = handed.domain.nr_pages * PAGE_SIZE;
     say(options.quiet, format_args!("stage0: domain: PV, {} MiB", memory.div_ceil(MIB)));
 
@@ -106,23 +115,24 @@ struct Ready {
     start_info: Phys,
 }
 
-fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy) -> Result<Ready, Error> {
+fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &mut Handed) -> Result<Ready, Error> {
     let begin = machine.clock().now();
     let xen = Xen::find();
     let mut meter = Meter::new(machine.clock(), fault::enter);
     let ask = |memmap: &mut _| xen.is_some_and(|xen| xen.memory_map(memmap));
-    let handed = meter.measure(Phase::Find, 0, || Handed::read(machine.memory(), start_info, ask))?;
+    meter.measure(Phase::Find, 0, || handed.read(machine.memory(), start_info, ask))?;
+    let handed = &*handed;
     let options = cmdline::options(&handed.cmdline)?;
     let ram = handed.ram()?;
     let builder = if xen.is_some() { Builder::Xen } else { Builder::Qemu };
     let image = machine.image();
-    let mut domain = Domain { handed: &handed, options, ram, image, builder, pv: None, log: &mut Console };
+    let mut domain = Domain { handed, options, ram, image, builder, pv: None, log: &mut Console };
     say(options.quiet, format_args!("stage0: domain: PVH{}, {} MiB", under(xen), domain.ram.total().div_ceil(MIB)));
 
     let loaded = boot::load::<Guest>(machine, &mut domain, Protocol::Pvh, copy, &mut meter)?;
     let entry = physical_entry(&loaded);
     say(options.quiet, format_args!("stage0: kernel: {} at {}, PVH entry at {entry}", loaded.name, loaded.place()));
-    let ready = meter.measure(Phase::HandOver, 0, || hand_over(machine, &handed, &loaded, entry))?;
+    let ready = meter.measure(Phase::HandOver, 0, || hand_over(machine, handed, &loaded, entry))?;
     if options.timing {
         report_times(&meter, machine.clock().now().wrapping_sub(begin));
     }

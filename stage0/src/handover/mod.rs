@@ -7,5 +7,6 @@ pub mod pv;
 #[cfg(target_os = "none")]
 pub mod pvh;
 
+#[cfg(target_os = "none")]
 pub(crate) use start_info::zero_page_end;
 pub use start_info::{HandOverError, Module, PvhHandover, write_start_info};

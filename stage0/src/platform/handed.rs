@@ -143,12 +143,25 @@ impl fmt::Display for HandedError {
 impl core::error::Error for HandedError {}
 
 impl Handed {
-    /// Copies what `start_info` leads to. `ask` gives the memory map if start_info has none and somebody knows it.
+    /// Nothing.
+    pub const EMPTY: Self = Self {
+        version: 0,
+        flags: 0,
+        rsdp: Phys(0),
+        cmdline: heapless::String::new(),
+        modules: heapless::Vec::new(),
+        memmap: Memmap::new(),
+        memmap_handed: false,
+    };
+
+    /// Copies what `start_info` leads to, in place of what was here. `ask` gives the memory map if start_info has none and
+    /// somebody knows it.
     pub fn read<M: Memory>(
+        &mut self,
         memory: &M,
         start_info: Phys,
         ask: impl FnOnce(&mut Memmap) -> bool,
-    ) -> Result<Self, HandedError> {
+    ) -> Result<(), HandedError> {
         let magic = bytes(memory, Thing::StartInfo, start_info, 4)?;
         let magic = magic.first_chunk().map_or(0, |magic| u32::from_le_bytes(*magic));
         if magic != START_INFO_MAGIC {
@@ -160,22 +173,17 @@ impl Handed {
         if info.version.get() >= 1 {
             info = item(memory, Thing::StartInfo, start_info)?;
         }
-        let mut memmap = Memmap::new();
-        let memmap_handed = info.memmap_paddr.get() != 0 && info.memmap_entries.get() != 0;
-        if memmap_handed {
-            read_memmap(memory, &info, &mut memmap)?;
-        } else if !ask(&mut memmap) {
+        (self.version, self.flags) = (info.version.get(), info.flags.get());
+        self.rsdp = Phys(info.rsdp_paddr.get());
+        self.memmap.clear();
+        self.memmap_handed = info.memmap_paddr.get() != 0 && info.memmap_entries.get() != 0;
+        if self.memmap_handed {
+            read_memmap(memory, &info, &mut self.memmap)?;
+        } else if !ask(&mut self.memmap) {
             return Err(HandedError::NoMemmap);
         }
-        Ok(Self {
-            version: info.version.get(),
-            flags: info.flags.get(),
-            rsdp: Phys(info.rsdp_paddr.get()),
-            cmdline: read_cmdline(memory, Phys(info.cmdline_paddr.get()))?,
-            modules: read_modules(memory, &info)?,
-            memmap,
-            memmap_handed,
-        })
+        read_cmdline(memory, Phys(info.cmdline_paddr.get()), &mut self.cmdline)?;
+        read_modules(memory, &info, &mut self.modules)
     }
 
     /// The domain's RAM. A region that ends past 64 bits ends there.
@@ -204,8 +212,9 @@ fn read_memmap<M: Memory>(memory: &M, info: &HvmStartInfo, memmap: &mut Memmap) 
 fn read_modules<M: Memory>(
     memory: &M,
     info: &HvmStartInfo,
-) -> Result<heapless::Vec<HandedModule, { MAX_MODULES + 1 }>, HandedError> {
-    let mut modules = heapless::Vec::new();
+    modules: &mut heapless::Vec<HandedModule, { MAX_MODULES + 1 }>,
+) -> Result<(), HandedError> {
+    modules.clear();
     let found = info.nr_modules.get();
     let too_many = HandedError::TooManyModules { found };
     if found as usize > MAX_MODULES + 1 {
@@ -217,34 +226,43 @@ fn read_modules<M: Memory>(
         let (start, len) = (Phys(entry.paddr.get()), entry.size.get());
         let outside = HandedError::Unreachable { thing: Thing::Module(n), start, len };
         let range = PhysRange::sized(start, len).map_err(|_| outside)?;
-        let thing = Thing::ModuleCmdline(n);
-        let cmdline = match entry.cmdline_paddr.get() {
-            0 => None,
-            at => Some(text(memory, thing, Phys(at))?),
-        };
-        modules.push(HandedModule { range, cmdline }).map_err(|_| too_many)?;
+        modules.push(HandedModule { range, cmdline: None }).map_err(|_| too_many)?;
+        if let (at @ 1.., Some(module)) = (entry.cmdline_paddr.get(), modules.last_mut()) {
+            text(memory, Thing::ModuleCmdline(n), Phys(at), module.cmdline.insert(heapless::Vec::new()))?;
+        }
     }
-    Ok(modules)
+    Ok(())
 }
 
-fn read_cmdline<M: Memory>(memory: &M, at: Phys) -> Result<heapless::String<MAX_BUILDER_LEN>, HandedError> {
-    if at == Phys(0) {
-        return Ok(heapless::String::new());
+fn read_cmdline<M: Memory>(
+    memory: &M,
+    at: Phys,
+    cmdline: &mut heapless::String<MAX_BUILDER_LEN>,
+) -> Result<(), HandedError> {
+    let thing = Thing::Cmdline;
+    let mut bytes = core::mem::take(cmdline).into_bytes();
+    bytes.clear();
+    if at != Phys(0) {
+        text(memory, thing, at, &mut bytes)?;
     }
-    let bytes = text::<_, MAX_BUILDER_LEN>(memory, Thing::Cmdline, at)?;
-    heapless::String::from_utf8(bytes).map_err(|_| HandedError::NotText { thing: Thing::Cmdline })
+    *cmdline = heapless::String::from_utf8(bytes).map_err(|_| HandedError::NotText { thing })?;
+    Ok(())
 }
 
-/// The bytes of the text at `start`, up to its NUL, which follows at most `N` bytes on.
-fn text<M: Memory, const N: usize>(memory: &M, thing: Thing, start: Phys) -> Result<heapless::Vec<u8, N>, HandedError> {
-    let mut found = heapless::Vec::new();
+/// Appends the bytes of the text at `start`, up to its NUL, which follows at most `N` bytes on.
+fn text<M: Memory, const N: usize>(
+    memory: &M,
+    thing: Thing,
+    start: Phys,
+    found: &mut heapless::Vec<u8, N>,
+) -> Result<(), HandedError> {
     let mut at = start;
     // A page at a time: the next one need not exist. At most N bytes are kept, so that this ends.
     loop {
         let len = PAGE_SIZE - at.0 % PAGE_SIZE;
         for byte in bytes(memory, thing, at, len)? {
             if *byte == 0 {
-                return Ok(found);
+                return Ok(());
             }
             found.push(*byte).map_err(|_| HandedError::TooLong { thing, limit: N })?;
         }

@@ -9,7 +9,7 @@ use shared::xen::pv::{PV_MAGIC, SIF_INITDOMAIN, SIF_MOD_START_PFN, SIF_VIRT_P2M_
 use zerocopy::FromBytes;
 
 use crate::entry::{VIRT_BASE, image_place};
-use crate::platform::handed::{Handed, HandedError, HandedModule, Memmap, Thing};
+use crate::platform::handed::{Handed, HandedError, HandedModule, Thing};
 use crate::platform::xen::Xen;
 
 /// What a PV builder handed over.
@@ -19,8 +19,6 @@ pub struct PvHanded {
     pub info: StartInfo,
     /// Its address: Xen has more behind it in the initial domain.
     pub info_at: Virt,
-    /// Command line and pack, as for every kind of domain.
-    pub handed: Handed,
     /// Size and builder.
     pub domain: PvDomain,
     /// From the list of frames to the end of the boot stack, as numbered at first.
@@ -82,11 +80,11 @@ impl fmt::Display for PvHandedError {
 impl core::error::Error for PvHandedError {}
 
 impl PvHanded {
-    /// Copies start_info.
+    /// Copies start_info; command line and pack, which every kind of domain has, go to `handed`.
     ///
     /// # Safety
     /// A PV builder mapped start_info, and called the entry with a boot stack that ends at `stack_end`.
-    pub unsafe fn read(info_at: Virt, stack_end: Virt) -> Result<Self, PvHandedError> {
+    pub unsafe fn read(info_at: Virt, stack_end: Virt, handed: &mut Handed) -> Result<Self, PvHandedError> {
         let misplaced = |thing, at| PvHandedError::Misplaced { thing, at };
         let floor = Virt(VIRT_BASE.wrapping_add(image_place().end().0));
         let is_inside = |at: Virt, len: u64| at >= floor && at.checked_add(len).is_some_and(|end| end <= stack_end);
@@ -116,13 +114,13 @@ impl PvHanded {
         let phys = |at: Virt| Phys(at.0.wrapping_sub(VIRT_BASE));
         let end = phys(stack_end).align_up(PAGE_SIZE).unwrap_or_default();
         let structures = PhysRange::new(phys(first), end).map_err(|_| misplaced("boot stack", stack_end))?;
-        let handed = handed(&info, &structures)?;
+        read_handed(&info, &structures, handed)?;
         let flags = info.flags.get();
         let builder = match flags & SIF_VIRT_P2M_4TOOLS {
             0 => PvBuilder::Xen { rings: flags & SIF_INITDOMAIN == 0 },
             _ => PvBuilder::Toolstack,
         };
-        Ok(Self { info, info_at, handed, domain: PvDomain { nr_pages, builder }, structures })
+        Ok(Self { info, info_at, domain: PvDomain { nr_pages, builder }, structures })
     }
 
     /// Copies what is behind start_info in its page.
@@ -144,13 +142,13 @@ impl PvHanded {
 }
 
 /// The pack and the command line.
-fn handed(info: &StartInfo, structures: &PhysRange) -> Result<Handed, PvHandedError> {
+fn read_handed(info: &StartInfo, structures: &PhysRange, handed: &mut Handed) -> Result<(), PvHandedError> {
+    handed.flags = info.flags.get();
     let (start, len) = (info.mod_start.get(), info.mod_len.get());
-    let start = match info.flags.get() & SIF_MOD_START_PFN {
+    let start = match handed.flags & SIF_MOD_START_PFN {
         0 => Phys(start.wrapping_sub(VIRT_BASE)),
         _ => Phys(start.saturating_mul(PAGE_SIZE)),
     };
-    let mut modules = heapless::Vec::new();
     if len != 0 {
         let module = PhysRange::sized(start, len).ok();
         let image = image_place();
@@ -158,14 +156,11 @@ fn handed(info: &StartInfo, structures: &PhysRange) -> Result<Handed, PvHandedEr
         let outside = HandedError::Unreachable { thing: Thing::Module(0), start, len };
         let range = module.ok_or(PvHandedError::Handed(outside))?;
         // There is room for one.
-        let _ = modules.push(HandedModule { range, cmdline: None });
+        let _ = handed.modules.push(HandedModule { range, cmdline: None });
     }
     let text = info.cmd_line.split(|byte| *byte == 0).next().unwrap_or_default();
-    let not_text = PvHandedError::Handed(HandedError::NotText { thing: Thing::Cmdline });
-    let text = core::str::from_utf8(text).map_err(|_| not_text)?;
-    let cmdline = heapless::String::try_from(text).map_err(|_| not_text)?;
-    let flags = info.flags.get();
-    Ok(Handed { version: 0, flags, rsdp: Phys(0), cmdline, modules, memmap: Memmap::new(), memmap_handed: false })
+    let text = core::str::from_utf8(text).ok().and_then(|text| handed.cmdline.push_str(text).ok());
+    text.ok_or(PvHandedError::Handed(HandedError::NotText { thing: Thing::Cmdline }))
 }
 
 /// Offsets in `shared_info` of a 64-bit domain (public/xen.h): of vCPU 0's part, and behind 32 such parts.
