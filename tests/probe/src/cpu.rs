@@ -1,6 +1,6 @@
 //! The registers that docs/misc/pvh.pandoc of Xen speaks of.
 
-use crate::console::{check, skip};
+use crate::report::{check, skip};
 use crate::entry::{SegmentRegister, State};
 
 const CR0_PE: u32 = 1 << 0;

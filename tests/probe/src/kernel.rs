@@ -2,7 +2,7 @@
 
 use probe::{MAX_SEGMENTS, Segment, TABLE_MAGIC, TABLE_PAGE, Table};
 
-use crate::console::{check, info};
+use crate::report::{check, info};
 use crate::entry::State;
 use crate::memory::{bytes, first_nonzero, read};
 

@@ -5,7 +5,7 @@ use shared::memory::{GIB, PAGE_SIZE};
 use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
 use zerocopy::FromBytes;
 
-use crate::console::{check, info, skip};
+use crate::report::{check, info, skip};
 use crate::entry::State;
 use crate::kernel::Kernel;
 use crate::memory::{bytes, first_nonzero, read};
