@@ -3,11 +3,10 @@
 
 use std::sync::OnceLock;
 
-use harness::probe::{Case, Content, Extra, Layout, Lines, Pv};
+use harness::probe::{Case, Layout, Lines, for_pv};
 use harness::tier4::{self, Domain, Kind};
 use harness::trial::{self, Trouble, check};
 use harness::{Exit, Outcome};
-use shared::memory::MIB;
 
 fn main() {
     trial::main(vec![trial::test("probes_started_by_the_builder_itself", direct)]);
@@ -40,26 +39,14 @@ fn console_first(mut outcome: Outcome) -> Outcome {
     outcome
 }
 
-/// A high base at which the BSDs' kernels are linked.
-const KERNBASE: u64 = 0xffff_ffff_8000_0000;
-
-/// As Linux has it; all in the mapping, from address 0 on; as the BSDs have it; from the first frame on.
-fn layouts() -> [Layout; 4] {
-    let gap = Extra { memory_size: 2 * MIB, ..Extra::whole(20 * MIB, 1 << 20, Content::Noise(1)) };
-    let low = Pv { virt_base: 0, ..Pv::default() };
-    let first = Pv { virt_base: 0x4000_0000, hypercall_page: true, ..Pv::default() };
-    [
-        Layout::pv("pv-linux", 16 * MIB, Pv::linux()).with(gap),
-        Layout::pv("pv-low", 2 * MIB, low),
-        Layout::pv("pv-bsd", KERNBASE + 2 * MIB, Pv::bsd(KERNBASE)),
-        Layout::pv("pv-first", 0, first),
-    ]
-}
-
 fn cases() -> Vec<Case> {
-    let with = layouts().map(|layout| Case { memory_mib: 64, ..Case::new(layout) });
-    let without = with.clone().map(|case| Case { module: None, ..case });
-    with.into_iter().chain(without).collect()
+    const BARE: [&str; 4] = ["pv-linux-bare", "pv-low-bare", "pv-bsd-bare", "pv-first-bare"];
+    let with = for_pv().map(|layout| Case { memory_mib: 64, ..Case::new(layout) });
+    let without = with.iter().zip(BARE).map(|(case, name)| {
+        let layout = Layout { name, ..case.layout.clone() };
+        Case { layout, module: None, ..case.clone() }
+    });
+    with.iter().cloned().chain(without).collect()
 }
 
 fn direct() -> Result<(), Trouble> {

@@ -126,6 +126,21 @@ impl Layout {
     }
 }
 
+/// The layouts that PV domains are tried with: as Linux has it; everything in the mapping, from address 0 on; as the BSDs have
+/// it; from the first frame on.
+pub fn for_pv() -> [Layout; 4] {
+    /// A high base at which the BSDs' kernels are linked.
+    const KERNBASE: u64 = 0xffff_ffff_8000_0000;
+    let behind = Extra { memory_size: 2 << 20, ..Extra::whole(20 << 20, 1 << 20, Content::Noise(1)) };
+    let first = Pv { virt_base: 0x4000_0000, hypercall_page: true, ..Pv::default() };
+    [
+        Layout::pv("pv-linux", 16 << 20, Pv::linux()).with(behind),
+        Layout::pv("pv-low", 2 << 20, Pv::default()),
+        Layout::pv("pv-bsd", KERNBASE + (2 << 20), Pv::bsd(KERNBASE)),
+        Layout::pv("pv-first", 0, first),
+    ]
+}
+
 impl Extra {
     /// A segment that is all file.
     pub fn whole(paddr: u64, size: usize, content: Content) -> Self {

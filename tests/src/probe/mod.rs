@@ -21,7 +21,7 @@ use zerocopy::IntoBytes;
 use crate::cache;
 
 pub use case::Case;
-pub use layout::{Class, Content, Extra, Layout, Pv, Relocation};
+pub use layout::{Class, Content, Extra, Layout, Pv, Relocation, for_pv};
 pub use lines::{Difference, Lines};
 
 /// Writes the kernel that `layout` describes to the target folder, compiling the probe first if it has changed.

@@ -73,7 +73,8 @@ fn index(ring: u64, offset: u64) -> &'static AtomicU32 {
 
 /// Whether the ring gets to hold at most `len` bytes before patience ends. The backend is told of what it holds.
 fn drained(ring: u64, len: u32) -> bool {
-    let held = || index(ring, OUT_PROD).load(Ordering::Relaxed).wrapping_sub(index(ring, OUT_CONS).load(Ordering::Acquire));
+    let held =
+        || index(ring, OUT_PROD).load(Ordering::Relaxed).wrapping_sub(index(ring, OUT_CONS).load(Ordering::Acquire));
     if held() <= len {
         return true;
     }

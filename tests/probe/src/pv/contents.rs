@@ -84,9 +84,15 @@ fn gaps(domain: &Domain, start: u64) {
             from = end_of(&segment);
             continue;
         }
-        let Some(next) = segments(domain).map(|segment| segment.paddr).filter(|start| *start > from).min() else { break };
+        let Some(next) = segments(domain).map(|segment| segment.paddr).filter(|start| *start > from).min() else {
+            break;
+        };
         let found = Source::Virtual(from).nonzero(domain, 0, next - from);
-        check(found == Ok(None), format_args!("gap[{number}]"), format_args!("{:#x} bytes, {}", next - from, Zero(found)));
+        check(
+            found == Ok(None),
+            format_args!("gap[{number}]"),
+            format_args!("{:#x} bytes, {}", next - from, Zero(found)),
+        );
         from = next;
         number += 1;
     }

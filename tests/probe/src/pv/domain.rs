@@ -37,12 +37,12 @@ pub(crate) struct Window {
 impl Window {
     /// Maps a machine frame read-only.
     pub(crate) fn map(&self, frame: u64) -> bool {
-        hypercall::update_window(self.virt, frame * PAGE | READABLE) == 0
+        hypercall::update_window(self.virt, (frame * PAGE) | READABLE) == 0
     }
 
     /// Tries to map a machine frame writable: Xen refuses tables, descriptor tables, and what is not the domain's.
     pub(crate) fn map_writable(&self, frame: u64) -> i64 {
-        hypercall::update_window(self.virt, frame * PAGE | WRITABLE)
+        hypercall::update_window(self.virt, (frame * PAGE) | WRITABLE)
     }
 
     /// Maps what was there.

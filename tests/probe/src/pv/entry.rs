@@ -22,9 +22,8 @@ pub(crate) struct State {
 pub(crate) struct Fpu(pub(crate) [u8; 512]);
 
 /// Names of the registers.
-pub(crate) const REGISTERS: [&str; 16] = [
-    "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-];
+pub(crate) const REGISTERS: [&str; 16] =
+    ["rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
 /// Names of the selectors.
 pub(crate) const SELECTORS: [&str; 6] = ["cs", "ds", "es", "fs", "gs", "ss"];
 

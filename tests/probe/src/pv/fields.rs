@@ -13,7 +13,11 @@ pub(crate) fn dump(domain: &Domain, state: &State) {
     let magic = str::from_utf8(magic).unwrap_or("?");
     check(magic == "xen-3.0-x86_64" && rest, "magic", format_args!("{magic}"));
     info("nr_pages", format_args!("{:#x}", s.nr_pages));
-    check(s.shared_info % PAGE == 0 && s.shared_info != 0, "shared_info", format_args!("a machine address, page aligned"));
+    check(
+        s.shared_info.is_multiple_of(PAGE) && s.shared_info != 0,
+        "shared_info",
+        format_args!("a machine address, page aligned"),
+    );
     info("flags", format_args!("{:#x}", s.flags));
     if s.is_initial() {
         info("store_mfn", format_args!("{:#x}", s.store_mfn));
@@ -35,6 +39,6 @@ pub(crate) fn dump(domain: &Domain, state: &State) {
     let text = str::from_utf8(line).unwrap_or("?");
     check(line.len() < s.cmd_line.len(), "cmdline", format_args!("{} bytes \"{text}\"", line.len()));
     info("cmdline.rest", format_args!("{}", if rest { "zero" } else { "not zero" }));
-    let aligned = state.stack() % PAGE == 0 && state.start_info() % PAGE == 0;
+    let aligned = state.stack().is_multiple_of(PAGE) && state.start_info().is_multiple_of(PAGE);
     check(aligned, "start_info.aligned", format_args!("{aligned}"));
 }

@@ -98,5 +98,8 @@ fn print(domain: &Domain, found: &Found, counts: &Counts) {
     info("frames.free.nonzero", format_args!("{free_nonzero}"));
     let [current, maximum] = hypercall::reservations();
     let pages = domain.start_info.nr_pages;
-    info("reservation", format_args!("{} more than nr_pages, limit {} more", current - pages as i64, maximum - pages as i64));
+    info(
+        "reservation",
+        format_args!("{} more than nr_pages, limit {} more", current - pages as i64, maximum - pages as i64),
+    );
 }

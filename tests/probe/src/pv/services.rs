@@ -50,7 +50,9 @@ pub(crate) fn snapshot(domain: &Domain) -> &'static Snapshot {
     domain.window.restore();
     snapshot.has_rings = !start_info.is_initial();
     if snapshot.has_rings {
-        for (mfn, copy) in [(start_info.console_mfn, &mut snapshot.console), (start_info.store_mfn, &mut snapshot.store)] {
+        for (mfn, copy) in
+            [(start_info.console_mfn, &mut snapshot.console), (start_info.store_mfn, &mut snapshot.store)]
+        {
             if let Some(pfn) = domain.pfn(mfn) {
                 memory::copy(domain.virt(pfn), copy);
             }
