@@ -55,7 +55,7 @@ impl Memory for Domain {
         Some((from, to))
     }
 
-    fn copy(&mut self, from: PhysRange, to: Phys) -> Option<()> {
+    fn relocate(&mut self, from: PhysRange, to: Phys) -> Option<()> {
         let bytes = self.bytes(from)?.to_vec();
         self.bytes_mut(PhysRange::sized(to, from.len()).ok()?)?.copy_from_slice(&bytes);
         Some(())

@@ -4,15 +4,12 @@ use core::cell::UnsafeCell;
 use core::fmt::{self, Arguments, Write};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use shared::xen::pv::{CONSOLE_OUT, CONSOLE_OUT_CONS, CONSOLE_OUT_LEN, CONSOLE_OUT_PROD};
+
 use crate::domain::Domain;
 use crate::entry::Work;
 use crate::hypercall;
 
-/// `struct xencons_interface` of public/io/console.h: the ring to the backend, and its indices.
-const OUT: u64 = 1024;
-const OUT_LEN: u32 = 2048;
-pub(crate) const OUT_CONS: u64 = 3080;
-const OUT_PROD: u64 = 3084;
 /// How often other domains are let run while nobody drains the ring.
 const PATIENCE: u32 = 100_000;
 
@@ -42,12 +39,12 @@ impl Write for Line {
 /// Finds the console.
 pub(crate) fn open(domain: &Domain) {
     let start_info = &domain.start_info;
-    if start_info.is_initial() {
+    if domain.is_initial() {
         return RING.store(HYPERVISOR, Ordering::Relaxed);
     }
-    if let Some(pfn) = domain.pfn(start_info.console_mfn) {
+    if let Some(pfn) = domain.pfn(start_info.console.get()) {
         RING.store(domain.virt(pfn), Ordering::Relaxed);
-        PORT.store(start_info.console_evtchn, Ordering::Relaxed);
+        PORT.store(start_info.console_evtchn.get(), Ordering::Relaxed);
     }
 }
 
@@ -73,8 +70,11 @@ fn index(ring: u64, offset: u64) -> &'static AtomicU32 {
 
 /// Whether the ring gets to hold at most `len` bytes before patience ends. The backend is told of what it holds.
 fn drained(ring: u64, len: u32) -> bool {
-    let held =
-        || index(ring, OUT_PROD).load(Ordering::Relaxed).wrapping_sub(index(ring, OUT_CONS).load(Ordering::Acquire));
+    let held = || {
+        index(ring, CONSOLE_OUT_PROD as u64)
+            .load(Ordering::Relaxed)
+            .wrapping_sub(index(ring, CONSOLE_OUT_CONS as u64).load(Ordering::Acquire))
+    };
     if held() <= len {
         return true;
     }
@@ -87,12 +87,12 @@ fn drained(ring: u64, len: u32) -> bool {
 
 /// One byte, or none where nobody makes room for it.
 fn put(ring: u64, byte: u8) {
-    if drained(ring, OUT_LEN - 1) {
-        let produced = index(ring, OUT_PROD).load(Ordering::Relaxed);
-        let place = ring + OUT + u64::from(produced % OUT_LEN);
+    if drained(ring, CONSOLE_OUT_LEN - 1) {
+        let produced = index(ring, CONSOLE_OUT_PROD as u64).load(Ordering::Relaxed);
+        let place = ring + CONSOLE_OUT as u64 + u64::from(produced % CONSOLE_OUT_LEN);
         // SAFETY: the place is in the console page; the backend reads it only once the index says so.
         unsafe { AtomicU8::from_ptr(place as *mut u8) }.store(byte, Ordering::Relaxed);
-        index(ring, OUT_PROD).store(produced.wrapping_add(1), Ordering::Release);
+        index(ring, CONSOLE_OUT_PROD as u64).store(produced.wrapping_add(1), Ordering::Release);
     }
 }
 

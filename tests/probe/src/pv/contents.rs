@@ -4,6 +4,7 @@ use core::fmt::Display;
 use core::ops::Range;
 
 use probe::{MAX_SEGMENTS, MODULE_MAGIC, ModuleHeader, Segment, TABLE_MAGIC};
+use shared::xen::pv::StartInfo;
 use zerocopy::IntoBytes;
 
 use crate::domain::Domain;
@@ -122,11 +123,11 @@ fn hypercall_page() {
 
 /// The module, which is mapped or is not, and its page's rest.
 pub(crate) fn module(domain: &Domain) {
-    let (start, size) = (domain.start_info.mod_start, domain.start_info.mod_len);
+    let (start, size) = (domain.start_info.mod_start.get(), domain.start_info.mod_len.get());
     if size == 0 {
         return;
     }
-    let mapped = !domain.start_info.is_module_by_frame();
+    let mapped = !domain.is_module_by_frame();
     let source = if mapped { Source::Virtual(start) } else { Source::Frame(start) };
     let mut header = ModuleHeader::default();
     let first = match source {
@@ -146,19 +147,19 @@ pub(crate) fn module(domain: &Domain) {
 
 /// The frames of a module that is not mapped; none where there is no such.
 pub(crate) fn module_frames(domain: &Domain) -> Range<u64> {
-    let (start, size) = (domain.start_info.mod_start, domain.start_info.mod_len);
-    if domain.start_info.is_module_by_frame() { start..start + size.div_ceil(PAGE) } else { 0..0 }
+    let (start, size) = (domain.start_info.mod_start.get(), domain.start_info.mod_len.get());
+    if domain.is_module_by_frame() { start..start + size.div_ceil(PAGE) } else { 0..0 }
 }
 
 /// The pages that the builder made besides, and what lies behind them.
 pub(crate) fn pages(domain: &Domain, state: &State) {
     let start_info = &domain.start_info;
-    let struct_size = size_of::<crate::start_info::StartInfo>() as u64;
+    let struct_size = size_of::<StartInfo>() as u64;
     zeros(domain, "start_info.rest", Source::Virtual(state.start_info()), struct_size, PAGE);
     let page_of_stack = state.stack().wrapping_sub(PAGE);
     zeros(domain, "stack", Source::Virtual(page_of_stack), 0, PAGE);
-    let list = start_info.nr_pages * 8;
-    zeros(domain, "p2m.tail", Source::Virtual(start_info.mfn_list), list, list.next_multiple_of(PAGE));
+    let list = start_info.nr_pages.get() * 8;
+    zeros(domain, "p2m.tail", Source::Virtual(start_info.mfn_list.get()), list, list.next_multiple_of(PAGE));
 }
 
 /// The padding, from `from` to the end of the linear mapping, in which nothing is promised.

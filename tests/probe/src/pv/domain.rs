@@ -3,12 +3,12 @@
 use core::cell::UnsafeCell;
 
 use probe::{TABLE_PAGE, Table};
+use shared::xen::pv::{SIF_INITDOMAIN, SIF_MOD_START_PFN, StartInfo};
 use zerocopy::FromBytes;
 
 use crate::entry::{State, Work};
 use crate::hypercall::{self, MachPhys};
 use crate::memory::{self, PAGE};
-use crate::start_info::StartInfo;
 
 /// Where a page table entry has its frame.
 pub(crate) const FRAME_MASK: u64 = 0x000f_ffff_ffff_f000;
@@ -73,6 +73,16 @@ impl Domain {
         Some(domain)
     }
 
+    /// Whether this is the initial domain, whose console is Xen's own.
+    pub(crate) fn is_initial(&self) -> bool {
+        self.start_info.flags.get() & SIF_INITDOMAIN != 0
+    }
+
+    /// Whether `mod_start` is a frame.
+    pub(crate) fn is_module_by_frame(&self) -> bool {
+        self.start_info.flags.get() & SIF_MOD_START_PFN != 0
+    }
+
     /// The virtual address of a pseudo-physical frame in the builder's linear mapping.
     pub(crate) fn virt(&self, pfn: u64) -> u64 {
         self.table.virt_base.wrapping_add(pfn * PAGE)
@@ -80,20 +90,20 @@ impl Domain {
 
     /// The machine frame that the P2M list has for a frame; `None` beyond the list and for holes.
     pub(crate) fn mfn(&self, pfn: u64) -> Option<u64> {
-        let known = pfn < self.start_info.nr_pages;
-        let entry = known.then(|| memory::read_u64(self.start_info.mfn_list.wrapping_add(pfn * 8)))?;
+        let known = pfn < self.start_info.nr_pages.get();
+        let entry = known.then(|| memory::read_u64(self.start_info.mfn_list.get().wrapping_add(pfn * 8)))?;
         (entry <= self.machphys.max).then_some(entry)
     }
 
     /// What Xen's own list says that a machine frame is to its owner.
     pub(crate) fn pfn(&self, mfn: u64) -> Option<u64> {
         let pfn = (mfn <= self.machphys.max).then(|| memory::read_u64(self.machphys.start + mfn * 8))?;
-        (pfn < self.start_info.nr_pages).then_some(pfn)
+        (pfn < self.start_info.nr_pages.get()).then_some(pfn)
     }
 
     /// The entry of level 1 by which `virt` is mapped, found in the linear mapping.
     fn leaf(&self, virt: u64) -> Option<u64> {
-        let mut table = self.start_info.pt_base;
+        let mut table = self.start_info.pt_base.get();
         for shift in [39, 30, 21] {
             let entry = memory::read_u64(table + (virt >> shift & 511) * 8);
             table = self.virt(self.pfn((entry & FRAME_MASK) / PAGE)?);

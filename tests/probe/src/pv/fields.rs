@@ -12,27 +12,27 @@ pub(crate) fn dump(domain: &Domain, state: &State) {
     let rest = s.magic[magic.len()..].iter().all(|byte| *byte == 0);
     let magic = str::from_utf8(magic).unwrap_or("?");
     check(magic == "xen-3.0-x86_64" && rest, "magic", format_args!("{magic}"));
-    info("nr_pages", format_args!("{:#x}", s.nr_pages));
+    info("nr_pages", format_args!("{:#x}", s.nr_pages.get()));
     check(
-        s.shared_info.is_multiple_of(PAGE) && s.shared_info != 0,
+        s.shared_info.get().is_multiple_of(PAGE) && s.shared_info.get() != 0,
         "shared_info",
         format_args!("a machine address, page aligned"),
     );
-    info("flags", format_args!("{:#x}", s.flags));
-    if s.is_initial() {
-        info("store_mfn", format_args!("{:#x}", s.store_mfn));
-        info("console", format_args!("{:#x}", s.console_mfn));
+    info("flags", format_args!("{:#x}", s.flags.get()));
+    if domain.is_initial() {
+        info("store_mfn", format_args!("{:#x}", s.store_mfn.get()));
+        info("console", format_args!("{:#x}", s.console.get()));
     }
-    info("store_evtchn", format_args!("{}", s.store_evtchn));
-    info("console_evtchn", format_args!("{}", s.console_evtchn));
-    info("pt_base", format_args!("{:#x}", s.pt_base));
-    info("nr_pt_frames", format_args!("{}", s.nr_pt_frames));
-    info("mfn_list", format_args!("{:#x}", s.mfn_list));
-    info("mod_start", format_args!("{:#x}", s.mod_start));
-    info("mod_len", format_args!("{:#x}", s.mod_len));
-    info("first_p2m_pfn", format_args!("{:#x}", s.first_p2m_pfn));
-    info("nr_p2m_frames", format_args!("{:#x}", s.nr_p2m_frames));
-    let padding = s.padding();
+    info("store_evtchn", format_args!("{}", s.store_evtchn.get()));
+    info("console_evtchn", format_args!("{}", s.console_evtchn.get()));
+    info("pt_base", format_args!("{:#x}", s.pt_base.get()));
+    info("nr_pt_frames", format_args!("{}", s.nr_pt_frames.get()));
+    info("mfn_list", format_args!("{:#x}", s.mfn_list.get()));
+    info("mod_start", format_args!("{:#x}", s.mod_start.get()));
+    info("mod_len", format_args!("{:#x}", s.mod_len.get()));
+    info("first_p2m_pfn", format_args!("{:#x}", s.first_p2m_pfn.get()));
+    info("nr_p2m_frames", format_args!("{:#x}", s.nr_p2m_frames.get()));
+    let padding = [s.reserved, s.reserved2, s.reserved3].map(|bytes| bytes.get());
     check(padding == [0; 3], "start_info.padding", format_args!("{padding:?}"));
     let line = s.cmd_line.split(|byte| *byte == 0).next().unwrap_or_default();
     let rest = s.cmd_line[line.len()..].iter().all(|byte| *byte == 0);

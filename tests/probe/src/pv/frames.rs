@@ -45,7 +45,7 @@ struct Counts {
 
 /// All of it. `module` are the frames of a module that is not mapped.
 pub(crate) fn dump(domain: &Domain, found: &Found, module: Range<u64>) {
-    let nr_pages = domain.start_info.nr_pages;
+    let nr_pages = domain.start_info.nr_pages.get();
     let mut counts = Counts::default();
     let mut last = None;
     for pfn in 0..nr_pages {
@@ -97,7 +97,7 @@ fn print(domain: &Domain, found: &Found, counts: &Counts) {
     info("frames.free", format_args!("{free}"));
     info("frames.free.nonzero", format_args!("{free_nonzero}"));
     let [current, maximum] = hypercall::reservations();
-    let pages = domain.start_info.nr_pages;
+    let pages = domain.start_info.nr_pages.get();
     info(
         "reservation",
         format_args!("{} more than nr_pages, limit {} more", current - pages as i64, maximum - pages as i64),

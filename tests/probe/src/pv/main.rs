@@ -35,8 +35,6 @@ mod report;
 #[cfg(target_os = "none")]
 mod services;
 #[cfg(target_os = "none")]
-mod start_info;
-#[cfg(target_os = "none")]
 mod tables;
 
 /// Called by the entry, on the probe's own stack.
@@ -61,7 +59,7 @@ extern "C" fn main() -> ! {
     tables::try_pins(&domain, found);
     frames::dump(&domain, found, contents::module_frames(&domain));
     services::register(&domain);
-    end::end(domain.start_info.is_initial())
+    end::end(domain.is_initial())
 }
 
 /// The probe only runs in a guest.

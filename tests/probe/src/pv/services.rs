@@ -2,7 +2,8 @@
 
 use core::cell::UnsafeCell;
 
-use crate::console;
+use shared::xen::pv::CONSOLE_OUT_CONS;
+
 use crate::domain::{Domain, FRAME_MASK};
 use crate::entry::Work;
 use crate::hypercall;
@@ -45,13 +46,13 @@ pub(crate) fn snapshot(domain: &Domain) -> &'static Snapshot {
     // SAFETY: called once; this is the one reference.
     let snapshot = unsafe { &mut *SNAPSHOT.0.get() };
     let start_info = &domain.start_info;
-    domain.window.map((start_info.shared_info & FRAME_MASK) / PAGE);
+    domain.window.map((start_info.shared_info.get() & FRAME_MASK) / PAGE);
     memory::copy(domain.window.virt, &mut snapshot.shared_info);
     domain.window.restore();
-    snapshot.has_rings = !start_info.is_initial();
+    snapshot.has_rings = !domain.is_initial();
     if snapshot.has_rings {
         for (mfn, copy) in
-            [(start_info.console_mfn, &mut snapshot.console), (start_info.store_mfn, &mut snapshot.store)]
+            [(start_info.console.get(), &mut snapshot.console), (start_info.store_mfn.get(), &mut snapshot.store)]
         {
             if let Some(pfn) = domain.pfn(mfn) {
                 memory::copy(domain.virt(pfn), copy);
@@ -82,7 +83,7 @@ impl Snapshot {
         check(out_cons == out_prod, "console.out", format_args!("consumed {out_cons}, produced {out_prod}"));
         info("console.in", format_args!("consumed {in_cons}, produced {in_prod}"));
         info("console.connection", format_args!("{}", word(&self.console, 3088)));
-        let (count, first) = nonzero(&self.console[..console::OUT_CONS as usize - 8]);
+        let (count, first) = nonzero(&self.console[..CONSOLE_OUT_CONS - 8]);
         info("console.bytes", format_args!("{count} not zero, the first at {first:#x}"));
         let [req_cons, req_prod, rsp_cons, rsp_prod, features, connection, error] =
             [0, 1, 2, 3, 4, 5, 6].map(|number| word(&self.store, STORE_INDICES + 4 * number));
@@ -91,7 +92,8 @@ impl Snapshot {
         info("store.state", format_args!("features {features:#x}, connection {connection}, error {error}"));
         let (count, first) = nonzero(&self.store[..STORE_INDICES]);
         info("store.bytes", format_args!("{count} not zero, the first at {first:#x}"));
-        for (name, mfn) in [("console", domain.start_info.console_mfn), ("store", domain.start_info.store_mfn)] {
+        for (name, mfn) in [("console", domain.start_info.console.get()), ("store", domain.start_info.store_mfn.get())]
+        {
             let pfn = domain.pfn(mfn).unwrap_or(u64::MAX);
             let same = domain.mfn(pfn) == Some(mfn);
             check(same, format_args!("{name}.frame"), format_args!("{pfn:#x}, P2M agrees {same}"));
@@ -145,9 +147,9 @@ fn events(domain: &Domain) {
             _ => "between vCPUs",
         };
         let whose = match port {
-            _ if start_info.is_initial() => "",
-            port if port == start_info.console_evtchn => ", the console's",
-            port if port == start_info.store_evtchn => ", xenstore's",
+            _ if domain.is_initial() => "",
+            port if port == start_info.console_evtchn.get() => ", the console's",
+            port if port == start_info.store_evtchn.get() => ", xenstore's",
             _ => "",
         };
         info(format_args!("event[{port}]"), format_args!("{kind}{whose}, notifies vCPU {}", channel.vcpu));
@@ -171,8 +173,8 @@ fn grants(domain: &Domain) {
             continue;
         }
         let whose = match frame {
-            frame if frame == domain.start_info.console_mfn => "the console's",
-            frame if frame == domain.start_info.store_mfn => "xenstore's",
+            frame if frame == domain.start_info.console.get() => "the console's",
+            frame if frame == domain.start_info.store_mfn.get() => "xenstore's",
             _ => "another",
         };
         let (flags, to) = (u16::from_le_bytes([f0, f1]) & GRANT_KIND, u16::from_le_bytes([d0, d1]));

@@ -81,13 +81,12 @@ impl fmt::Display for Frame {
 /// Joins what belongs together, and prints it.
 struct Runs {
     name: &'static str,
-    printed: u32,
     last: Option<Run>,
 }
 
 impl Runs {
     const fn new(name: &'static str) -> Self {
-        Self { name, printed: 0, last: None }
+        Self { name, last: None }
     }
 
     fn add(&mut self, next: Run) {
@@ -108,11 +107,8 @@ impl Runs {
 
     fn flush(&mut self) {
         let Some(Run { virt, count, step, frame, flags, .. }) = self.last.take() else { return };
-        let (name, number) = (self.name, self.printed);
-        let last = virt.wrapping_add(count * step - 1);
-        let name = format_args!("{name}[{number}]");
-        info(name, format_args!("{virt:#x}..{last:#x}, {count} of {step:#x}, frame {frame}, flags {flags:#x}"));
-        self.printed += 1;
+        let name = self.name;
+        info(format_args!("{name}[{virt:#x}]"), format_args!("{count} of {step:#x}, frame {frame}, flags {flags:#x}"));
     }
 }
 
@@ -131,7 +127,7 @@ pub(crate) fn dump(domain: &Domain) -> &'static Found {
     found.linear_end = domain.table.virt_base;
     let base = registers::cr3();
     let root = domain.pfn((base & FRAME_MASK) / PAGE).map(|pfn| domain.virt(pfn));
-    let same = root == Some(domain.start_info.pt_base);
+    let same = root == Some(domain.start_info.pt_base.get());
     check(same, "cr3", format_args!("{}", if same { "pt_base" } else { "not pt_base" }));
     check(base & !FRAME_MASK == 0, "cr3.flags", format_args!("{:#x}", base & !FRAME_MASK));
 
@@ -238,7 +234,7 @@ pub(crate) fn try_writable(domain: &Domain, found: &Found) {
 /// Which tables are pinned: pinning one that is pinned already fails, and so does one of another level.
 pub(crate) fn try_pins(domain: &Domain, found: &Found) {
     let [mut pinned, mut free] = [0_u32; 2];
-    for pfn in (0..domain.start_info.nr_pages).filter(|pfn| found.tables.contains(*pfn)) {
+    for pfn in (0..domain.start_info.nr_pages.get()).filter(|pfn| found.tables.contains(*pfn)) {
         let Some(mfn) = domain.mfn(pfn) else { continue };
         let level = (1..=4).find(|level| hypercall::pin(mfn, *level) == 0);
         match level {
