@@ -3,7 +3,7 @@
 use shared::kernel::{Decisions, Kernel, Outside, Plan, PlanError, Protocol, ReadError, SliceFile};
 
 /// The protocols that the stage0 of this version enters kernels by.
-pub const ENTERED: [Protocol; 1] = [Protocol::Pvh];
+pub const ENTERED: [Protocol; 2] = [Protocol::Pvh, Protocol::Pv];
 
 /// What stage0 says of a kernel.
 pub struct Reading {

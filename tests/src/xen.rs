@@ -63,6 +63,14 @@ pub(crate) fn toolstack() -> Result<Toolstack, Missing> {
     Ok(Toolstack { folder, version })
 }
 
+/// The hypervisor that goes with that toolstack, as a file that QEMU's `-kernel` takes.
+///
+/// # Errors
+/// As where domains are to be created.
+pub fn hypervisor_of_toolstack() -> Result<PathBuf, Missing> {
+    Ok(toolstack()?.hypervisor())
+}
+
 impl Toolstack {
     /// Its version, for example `4.20`.
     pub(crate) fn version(&self) -> &str {

@@ -1,7 +1,6 @@
 //! Lines on COM1 and port 0xE9.
 
-use core::fmt::{self, Arguments, Display, Write};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::fmt::{self, Arguments, Write};
 
 const COM1: u16 = 0x3f8;
 const LINE_STATUS: u16 = COM1 + 5;
@@ -10,9 +9,6 @@ const TRANSMITTER_EMPTY: u8 = 1 << 5;
 const PATIENCE: u32 = 10_000;
 /// XEN_HVM_DEBUGCONS_IOPORT of Xen's public/hvm/hvm_op.h, QEMU's `isa-debugcon` too.
 const DEBUG_CONSOLE: u16 = 0xe9;
-
-static CHECKS: AtomicU32 = AtomicU32::new(0);
-static FAILURES: AtomicU32 = AtomicU32::new(0);
 
 struct Ports;
 
@@ -45,28 +41,4 @@ pub(crate) fn outb(port: u16, value: u8) {
 /// One line. Writing to the ports cannot fail.
 pub(crate) fn line(text: Arguments<'_>) {
     let _ = Ports.write_fmt(format_args!("{text}\n"));
-}
-
-/// A check: `ok` or `not ok`, with what was found.
-pub(crate) fn check(holds: bool, name: impl Display, found: Arguments<'_>) {
-    CHECKS.fetch_add(1, Ordering::Relaxed);
-    if !holds {
-        FAILURES.fetch_add(1, Ordering::Relaxed);
-    }
-    line(format_args!("{} {name}: {found}", if holds { "ok" } else { "not ok" }));
-}
-
-/// Something that cannot be told from inside.
-pub(crate) fn skip(name: impl Display, reason: &str) {
-    line(format_args!("skip {name}: {reason}"));
-}
-
-/// Something that nobody promises.
-pub(crate) fn info(name: impl Display, value: Arguments<'_>) {
-    line(format_args!("info {name}: {value}"));
-}
-
-/// How many checks there were, and how many of them did not hold.
-pub(crate) fn counts() -> (u32, u32) {
-    (CHECKS.load(Ordering::Relaxed), FAILURES.load(Ordering::Relaxed))
 }

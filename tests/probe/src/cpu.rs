@@ -1,7 +1,7 @@
 //! The registers that docs/misc/pvh.pandoc of Xen speaks of.
 
-use crate::console::{check, skip};
 use crate::entry::{SegmentRegister, State};
+use crate::report::{check, skip};
 
 const CR0_PE: u32 = 1 << 0;
 /// Reads as 1 on every CPU since the 486 (Intel SDM volume 3, 2.5), and so in every starter.

@@ -7,15 +7,14 @@ use shared::xen::{
     SHUTDOWN_POWEROFF,
 };
 
-use crate::console;
+use crate::{console, report};
 
 /// QEMU's `-device isa-debug-exit,iobase=0xf4`.
 const DEBUG_EXIT: u16 = 0xf4;
 
 /// The last line, and the end of the machine.
 pub(crate) fn end() -> ! {
-    let (checks, failures) = console::counts();
-    console::line(format_args!("end: {checks} checks, {failures} not ok"));
+    let failures = report::end();
     console::outb(DEBUG_EXIT, if failures == 0 { probe::EXIT_OK } else { probe::EXIT_NOT_OK });
     if is_xen() {
         shut_down(if failures == 0 { SHUTDOWN_POWEROFF } else { SHUTDOWN_CRASH });

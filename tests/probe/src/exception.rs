@@ -2,7 +2,7 @@
 
 use core::cell::UnsafeCell;
 
-use crate::{console, end, entry};
+use crate::{end, entry, report};
 
 const VECTORS: usize = 32;
 /// Present, level 0, 64-bit interrupt gate (Intel SDM volume 3, figure 6-8).
@@ -40,12 +40,12 @@ pub(crate) fn catch_all() {
 pub(crate) extern "C" fn report(stack: *const u64, cr2: u64) -> ! {
     // SAFETY: the CPU pushed at least five words onto the probe's stack.
     let words = unsafe { [*stack, *stack.add(1)] };
-    console::check(false, "exception", format_args!("top of stack {:#x} {:#x}, CR2 {cr2:#x}", words[0], words[1]));
+    report::check(false, "exception", format_args!("top of stack {:#x} {:#x}, CR2 {cr2:#x}", words[0], words[1]));
     end::end()
 }
 
 #[panic_handler]
 fn panic(panic: &core::panic::PanicInfo<'_>) -> ! {
-    console::check(false, "panic", format_args!("{panic}"));
+    report::check(false, "panic", format_args!("{panic}"));
     end::end()
 }

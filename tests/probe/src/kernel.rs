@@ -2,9 +2,9 @@
 
 use probe::{MAX_SEGMENTS, Segment, TABLE_MAGIC, TABLE_PAGE, Table};
 
-use crate::console::{check, info};
 use crate::entry::State;
 use crate::memory::{bytes, first_nonzero, read};
+use crate::report::{check, info};
 
 /// The host's table, which only the loaded image holds.
 #[repr(C, align(4096))]

@@ -16,6 +16,10 @@ pub const IMAGE_VIRT: u64 = 0xffff_ffff_8000_0000;
 /// Bytes of the page that holds the [`Table`], the last of the image's file bytes.
 pub const TABLE_PAGE: usize = 4096;
 
+/// Bytes at the end of the PV image's file bytes that the hash leaves out: the hypercall page, which the builder fills, the page
+/// in which the entry notes what it finds, and the table.
+pub const PV_UNHASHED: usize = 2 * 4096 + TABLE_PAGE;
+
 /// First bytes of a [`Table`] that the host has filled in.
 pub const TABLE_MAGIC: [u8; 8] = *b"probetab";
 
@@ -65,6 +69,12 @@ pub struct Table {
     pub segment_count: u64,
     /// The kernel's segments, in the order of the program headers.
     pub segments: [Segment; MAX_SEGMENTS],
+    /// PV: virtual address of pseudo-physical 0.
+    pub virt_base: u64,
+    /// PV: what the segments' `paddr` exceed pseudo-physical addresses by.
+    pub paddr_offset: u64,
+    /// PV: 1 if symbols follow the kernel.
+    pub symbols: u64,
     /// [`hash`] of all of the above.
     pub hash: u64,
 }

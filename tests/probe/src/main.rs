@@ -24,6 +24,8 @@ mod kernel;
 #[cfg(target_os = "none")]
 mod memory;
 #[cfg(target_os = "none")]
+mod report;
+#[cfg(target_os = "none")]
 mod start_info;
 
 /// Called by the entry, in long mode, on the probe's own stack.
@@ -32,7 +34,7 @@ extern "C" fn main() -> ! {
     exception::catch_all();
     let state = entry::state();
     let kernel = kernel::Kernel::find(state);
-    console::info("layout", format_args!("{}", kernel.name()));
+    report::info("layout", format_args!("{}", kernel.name()));
     cpu::check_all(state);
     kernel.check(state);
     start_info::check_all(state, &kernel);

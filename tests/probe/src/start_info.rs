@@ -5,10 +5,10 @@ use shared::memory::{GIB, PAGE_SIZE};
 use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
 use zerocopy::FromBytes;
 
-use crate::console::{check, info, skip};
 use crate::entry::State;
 use crate::kernel::Kernel;
 use crate::memory::{bytes, first_nonzero, read};
+use crate::report::{check, info, skip};
 
 /// XEN_HVM_MEMMAP_TYPE_RAM.
 const RAM: u32 = 1;

@@ -4,15 +4,30 @@ use anyhow::{Context, Result, ensure};
 use object::Endianness;
 use object::elf::{EM_386, EM_X86_64, ET_EXEC, Machine, PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE};
 use object::write::elf::{FileHeader, ProgramHeader, Writer};
-use probe::{IMAGE_VIRT, MAX_SEGMENTS, Segment, TABLE_MAGIC, TABLE_PAGE, Table};
+use probe::{IMAGE_VIRT, MAX_SEGMENTS, PV_UNHASHED, Segment, TABLE_MAGIC, TABLE_PAGE, Table};
 use zerocopy::IntoBytes;
 
 use super::image::Image;
-use super::layout::{Class, Layout};
+use super::layout::{Class, Layout, Pv};
+use super::symbols;
 
 /// Notes of Xen's public/elfnote.h.
 const PHYS32_ENTRY: u32 = 18;
 const PHYS32_RELOC: u32 = 19;
+const ENTRY: u32 = 1;
+const HYPERCALL_PAGE: u32 = 2;
+const VIRT_BASE: u32 = 3;
+const PADDR_OFFSET: u32 = 4;
+const XEN_VERSION: u32 = 5;
+const GUEST_OS: u32 = 6;
+const LOADER: u32 = 8;
+const FEATURES: u32 = 10;
+const BSD_SYMTAB: u32 = 11;
+const INIT_P2M: u32 = 15;
+const MOD_START_PFN: u32 = 16;
+const SUPPORTED_FEATURES: u32 = 17;
+/// Writable page tables are not needed, tables may lie above 4 GiB, and it may be dom0: XENFEAT_* of features.h.
+const SUPPORTED: u64 = 1 | 1 << 4 | 1 << 11;
 
 const PAGE: u64 = 4096;
 
@@ -53,7 +68,11 @@ fn loads(layout: &Layout, image: &Image) -> Vec<Load> {
     let wide = layout.class == Class::Elf64;
     let mut loads = vec![Load {
         paddr: layout.base,
-        vaddr: if wide { IMAGE_VIRT } else { layout.base },
+        vaddr: match &layout.pv {
+            Some(pv) => pv.virt(layout.base),
+            None if wide => IMAGE_VIRT,
+            None => layout.base,
+        },
         file: image.file.clone(),
         memory_size: image.memory_size,
         is_image: true,
@@ -72,8 +91,13 @@ fn loads(layout: &Layout, image: &Image) -> Vec<Load> {
 fn fill_table(layout: &Layout, loads: &mut [Load]) -> Result<()> {
     let mut table = Table { magic: TABLE_MAGIC, segment_count: loads.len() as u64, ..Table::default() };
     table.name[..layout.name.len()].copy_from_slice(layout.name.as_bytes());
+    if let Some(pv) = &layout.pv {
+        (table.virt_base, table.paddr_offset) = (pv.virt_base, pv.paddr_offset.unwrap_or(0));
+        table.symbols = pv.symbols.into();
+    }
+    let unhashed = if layout.pv.is_some() { PV_UNHASHED } else { TABLE_PAGE };
     for (segment, load) in table.segments.iter_mut().zip(loads.iter()) {
-        let hashed = if load.is_image { load.file.len() - TABLE_PAGE } else { load.file.len() };
+        let hashed = if load.is_image { load.file.len() - unhashed } else { load.file.len() };
         *segment = Segment {
             paddr: load.paddr,
             file_size: load.file.len() as u64,
@@ -95,13 +119,17 @@ fn assemble(layout: &Layout, loads: &[Load]) -> Result<Vec<u8>> {
         Class::Elf32 => (false, EM_386),
         Class::Elf32Amd64 => (false, EM_X86_64),
     };
-    let notes = notes(layout)?;
+    let notes = match &layout.pv {
+        Some(pv) => notes_pv(layout, pv, loads)?,
+        None => notes(layout)?,
+    };
     let mut file = Vec::new();
     let mut writer = Writer::new(Endianness::Little, wide, &mut file);
     writer.reserve_file_header();
     writer.reserve_program_headers(1 + loads.len() as u32);
     let notes_at = writer.reserve(notes.len() as u64, 4);
     let places: Vec<u64> = loads.iter().map(|load| writer.reserve(load.file.len() as u64, PAGE)).collect();
+    let symbols = layout.pv.filter(|pv| pv.symbols).map(|_| symbols::reserve(&mut writer));
 
     writer.write_file_header(&FileHeader {
         e_type: ET_EXEC,
@@ -139,6 +167,9 @@ fn assemble(layout: &Layout, loads: &[Load]) -> Result<Vec<u8>> {
         writer.pad_until(*place);
         writer.write(&load.file);
     }
+    if let Some(places) = &symbols {
+        symbols::write(&mut writer, places);
+    }
     Ok(file)
 }
 
@@ -154,6 +185,37 @@ fn notes(layout: &Layout) -> Result<Vec<u8>> {
     Ok(notes)
 }
 
+/// Those of a PV kernel.
+fn notes_pv(layout: &Layout, pv: &Pv, loads: &[Load]) -> Result<Vec<u8>> {
+    let virt = pv.virt(layout.base);
+    let mut notes = Vec::new();
+    let texts =
+        [(GUEST_OS, "probe"), (XEN_VERSION, "xen-3.0"), (LOADER, "generic"), (FEATURES, "!writable_page_tables")];
+    for (kind, text) in texts {
+        notes.extend(note(kind, &[text.as_bytes(), &[0]].concat()));
+    }
+    let image = loads.iter().find(|load| load.is_image).context("the image is among the segments")?;
+    let hypercall_page = virt.wrapping_add((image.file.len() - PV_UNHASHED) as u64);
+    let numbers = [
+        (ENTRY, Some(virt)),
+        (VIRT_BASE, Some(pv.virt_base)),
+        (PADDR_OFFSET, pv.paddr_offset),
+        (INIT_P2M, pv.init_p2m),
+        (MOD_START_PFN, pv.module_by_frame.then_some(1)),
+        (HYPERCALL_PAGE, pv.hypercall_page.then_some(hypercall_page)),
+        (SUPPORTED_FEATURES, Some(SUPPORTED)),
+    ];
+    for (kind, number) in numbers {
+        if let Some(number) = number {
+            notes.extend(note(kind, &number.to_le_bytes()));
+        }
+    }
+    if pv.symbols {
+        notes.extend(note(BSD_SYMTAB, b"yes\0"));
+    }
+    Ok(notes)
+}
+
 fn note(kind: u32, description: &[u8]) -> Vec<u8> {
     let mut note = Vec::new();
     note.extend(4_u32.to_le_bytes());
@@ -161,5 +223,6 @@ fn note(kind: u32, description: &[u8]) -> Vec<u8> {
     note.extend(kind.to_le_bytes());
     note.extend(b"Xen\0");
     note.extend(description);
+    note.resize(note.len().next_multiple_of(4), 0);
     note
 }

@@ -6,9 +6,11 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 use object::LittleEndian;
-use object::elf::{FileHeader64, PT_LOAD};
-use object::read::elf::{FileHeader, ProgramHeader};
+use object::elf::{FileHeader64, PT_LOAD, R_X86_64_RELATIVE, Rela64};
+use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use probe::{IMAGE_VIRT, TABLE_PAGE};
+
+use super::layout::Layout;
 
 /// The image.
 #[derive(Clone)]
@@ -19,23 +21,48 @@ pub(super) struct Image {
     pub(super) memory_size: u64,
 }
 
-/// The image, compiled once in a process.
-pub(super) fn build() -> Result<Image> {
-    static BUILT: Mutex<Option<Image>> = Mutex::new(None);
-    let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if built.is_none() {
-        *built = Some(read(&compile()?)?);
-    }
-    built.clone().context("the probe's image is there")
+/// The programs of the package `probe`.
+struct Programs {
+    pvh: Image,
+    pv: Image,
+    /// Of the latter, where in it the addresses are that depend on where it runs: each has the address for a start at 0.
+    relocations: Vec<u64>,
 }
 
-/// Runs cargo for the probe and gives back the linked file's bytes.
-fn compile() -> Result<Vec<u8>> {
+/// The image for a layout. The programs are compiled once in a process.
+pub(super) fn build(layout: &Layout) -> Result<Image> {
+    static BUILT: Mutex<Option<Programs>> = Mutex::new(None);
+    let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if built.is_none() {
+        compile()?;
+        *built = Some(read_all()?);
+    }
+    let programs = built.as_ref().context("the probe's images are there")?;
+    match &layout.pv {
+        None => Ok(programs.pvh.clone()),
+        Some(pv) => relocate(programs, pv.virt(layout.base)),
+    }
+}
+
+/// The image for PV, to run at `virt`.
+fn relocate(programs: &Programs, virt: u64) -> Result<Image> {
+    let mut image = programs.pv.clone();
+    for place in &programs.relocations {
+        let place = usize::try_from(*place)?;
+        let word = image.file.get_mut(place..).and_then(|rest| rest.first_chunk_mut::<8>());
+        let word = word.context("a relocation of the probe lies outside its file")?;
+        *word = u64::from_le_bytes(*word).wrapping_add(virt).to_le_bytes();
+    }
+    Ok(image)
+}
+
+/// Runs cargo for the probe.
+fn compile() -> Result<()> {
     let target = super::folder("probe-build")?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args(["build", "--quiet", "--locked", "--package=probe", "--bin=probe", "--profile=probe"])
+        .args(["build", "--quiet", "--locked", "--package=probe", "--bins", "--profile=probe"])
         .arg("--target=x86_64-unknown-none")
         .arg("--target-dir")
         .arg(&target)
@@ -57,12 +84,40 @@ fn compile() -> Result<Vec<u8>> {
         "the probe was not compiled (is its target there? rustup target add x86_64-unknown-none):\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let path = target.join("x86_64-unknown-none/probe/probe");
-    fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    Ok(())
 }
 
-/// Takes the one PT_LOAD out of the linked file.
-fn read(linked: &[u8]) -> Result<Image> {
+fn read_all() -> Result<Programs> {
+    let folder = super::folder("probe-build")?.join("x86_64-unknown-none/probe");
+    let open = |name: &str| fs::read(folder.join(name)).with_context(|| format!("cannot read the program {name}"));
+    let linked = open("probe-pv")?;
+    let relocations = relocations(&linked)?;
+    let mut pv = read(&linked, 0)?;
+    for (place, addend) in &relocations {
+        // What is there until then is of no meaning.
+        let word = pv.file.get_mut(usize::try_from(*place)?..).and_then(|rest| rest.first_chunk_mut::<8>());
+        *word.context("a relocation of the probe lies outside its file")? = addend.to_le_bytes();
+    }
+    let relocations = relocations.into_iter().map(|(place, _)| place).collect();
+    Ok(Programs { pvh: read(&open("probe")?, IMAGE_VIRT)?, pv, relocations })
+}
+
+/// Where a program linked at 0 has addresses, and which.
+fn relocations(linked: &[u8]) -> Result<Vec<(u64, u64)>> {
+    let header = FileHeader64::<LittleEndian>::parse(linked)?;
+    let sections = header.sections(LittleEndian, linked)?;
+    let Some((_, section)) = sections.section_by_name(LittleEndian, b".rela.dyn") else { return Ok(Vec::new()) };
+    let (entries, _) = section.rela(LittleEndian, linked)?.context(".rela.dyn has no relocations")?;
+    let relative = |entry: &Rela64<LittleEndian>| {
+        let kind = entry.r_type(LittleEndian, false);
+        ensure!(kind == R_X86_64_RELATIVE, "a relocation of type {kind} in the probe");
+        Ok((entry.r_offset.get(LittleEndian), entry.r_addend.get(LittleEndian) as u64))
+    };
+    entries.iter().map(relative).collect()
+}
+
+/// Takes the one PT_LOAD, which is linked at `virt`, out of the linked file.
+fn read(linked: &[u8], virt: u64) -> Result<Image> {
     let header = FileHeader64::<LittleEndian>::parse(linked)?;
     let loads: Vec<_> = header
         .program_headers(LittleEndian, linked)?
@@ -72,8 +127,8 @@ fn read(linked: &[u8]) -> Result<Image> {
     ensure!(loads.len() == 1, "the probe links to {} PT_LOADs, not to one", loads.len());
     let load = loads[0];
     ensure!(
-        load.p_vaddr(LittleEndian) == IMAGE_VIRT && header.e_entry(LittleEndian) == IMAGE_VIRT,
-        "the probe is linked at {:#x} and entered at {:#x}, but should be both at {IMAGE_VIRT:#x}",
+        load.p_vaddr(LittleEndian) == virt && header.e_entry(LittleEndian) == virt,
+        "the probe is linked at {:#x} and entered at {:#x}, but should be both at {virt:#x}",
         load.p_vaddr(LittleEndian),
         header.e_entry(LittleEndian)
     );

@@ -5,7 +5,8 @@
 pub struct Layout {
     /// Names the file, and is the first thing that the probe prints. At most 31 bytes.
     pub name: &'static str,
-    /// Physical address of the image (some tens of KiB of file, somewhat more of .bss). A multiple of 4096 below 4 GiB.
+    /// Physical address of the image (some tens of KiB of file, somewhat more of .bss). A multiple of 4096 below 4 GiB; for
+    /// PV as `p_paddr` has it.
     pub base: u64,
     /// Other segments. At most 7.
     pub extras: Vec<Extra>,
@@ -17,6 +18,49 @@ pub struct Layout {
     pub entry_size: usize,
     /// A PHYS32_RELOC note.
     pub relocation: Option<Relocation>,
+    /// What makes it a kernel for PV domains, and not one for PVH.
+    pub pv: Option<Pv>,
+}
+
+/// What a kernel for PV domains says in its notes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pv {
+    /// VIRT_BASE.
+    pub virt_base: u64,
+    /// PADDR_OFFSET; without one it is 0.
+    pub paddr_offset: Option<u64>,
+    /// INIT_P2M.
+    pub init_p2m: Option<u64>,
+    /// Whether MOD_START_PFN is set: the module need not be mapped.
+    pub module_by_frame: bool,
+    /// Whether there is a HYPERCALL_PAGE.
+    pub hypercall_page: bool,
+    /// Whether there are symbols, and BSD_SYMTAB asks for them.
+    pub symbols: bool,
+}
+
+impl Pv {
+    /// What a Linux says.
+    pub fn linux() -> Self {
+        Self {
+            virt_base: 0xffff_ffff_8000_0000,
+            init_p2m: Some(0x80_0000_0000),
+            module_by_frame: true,
+            hypercall_page: true,
+            ..Self::default()
+        }
+    }
+
+    /// What a kernel of the BSDs says that is linked, and has its `p_paddr`, from `base` on.
+    pub fn bsd(base: u64) -> Self {
+        let paddr_offset = Some(base);
+        Self { virt_base: base, paddr_offset, hypercall_page: true, symbols: true, ..Self::default() }
+    }
+
+    /// The virtual address of what a program header has at `paddr`.
+    pub fn virt(&self, paddr: u64) -> u64 {
+        paddr.wrapping_sub(self.paddr_offset.unwrap_or(0)).wrapping_add(self.virt_base)
+    }
 }
 
 /// A segment besides the image.
@@ -66,7 +110,13 @@ pub enum Content {
 impl Layout {
     /// The image alone, at `base`, in an ELF64 file.
     pub fn at(name: &'static str, base: u64) -> Self {
-        Self { name, base, extras: Vec::new(), image_last: false, class: Class::Elf64, entry_size: 4, relocation: None }
+        let (extras, class) = (Vec::new(), Class::Elf64);
+        Self { name, base, extras, image_last: false, class, entry_size: 4, relocation: None, pv: None }
+    }
+
+    /// The image for PV domains alone; `base` as `p_paddr` has it.
+    pub fn pv(name: &'static str, base: u64, pv: Pv) -> Self {
+        Self { pv: Some(pv), ..Self::at(name, base) }
     }
 
     /// With one more segment.
@@ -74,6 +124,21 @@ impl Layout {
         self.extras.push(extra);
         self
     }
+}
+
+/// The layouts that PV domains are tried with: as Linux has it; everything in the mapping, from address 0 on; as the BSDs have
+/// it; from the first frame on.
+pub fn for_pv() -> [Layout; 4] {
+    /// A high base at which the BSDs' kernels are linked.
+    const KERNBASE: u64 = 0xffff_ffff_8000_0000;
+    let behind = Extra { memory_size: 2 << 20, ..Extra::whole(20 << 20, 1 << 20, Content::Noise(1)) };
+    let first = Pv { virt_base: 0x4000_0000, hypercall_page: true, ..Pv::default() };
+    [
+        Layout::pv("pv-linux", 16 << 20, Pv::linux()).with(behind),
+        Layout::pv("pv-low", 2 << 20, Pv::default()),
+        Layout::pv("pv-bsd", KERNBASE + (2 << 20), Pv::bsd(KERNBASE)),
+        Layout::pv("pv-first", 0, first),
+    ]
 }
 
 impl Extra {

@@ -8,6 +8,7 @@ mod elf;
 mod image;
 mod layout;
 mod lines;
+mod symbols;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use zerocopy::IntoBytes;
 use crate::cache;
 
 pub use case::Case;
-pub use layout::{Class, Content, Extra, Layout, Relocation};
+pub use layout::{Class, Content, Extra, Layout, Pv, Relocation, for_pv};
 pub use lines::{Difference, Lines};
 
 /// Writes the kernel that `layout` describes to the target folder, compiling the probe first if it has changed.
@@ -28,7 +29,7 @@ pub use lines::{Difference, Lines};
 /// # Errors
 /// Where the probe cannot be compiled, the layout makes no ELF, or the file cannot be written.
 pub fn build(layout: &Layout) -> Result<PathBuf> {
-    let kernel = elf::write(layout, &image::build()?).with_context(|| format!("probe layout {}", layout.name))?;
+    let kernel = elf::write(layout, &image::build(layout)?).with_context(|| format!("probe layout {}", layout.name))?;
     file(&format!("{}.elf", layout.name), &kernel)
 }
 

@@ -1,0 +1,72 @@
+//! T3: kernels made of the probe in the dom0 slot of a real Xen, as PV dom0, started by Xen's own dom0 builder and by stage0 from
+//! a pack, on the Xen of this machine's release and on the one of the toolstack.
+
+use std::path::{Path, PathBuf};
+
+use harness::probe::{self, Case, Lines, for_pv};
+use harness::trial::{self, Trouble, check};
+use harness::{Exit, Machine, Outcome, stage0, xen};
+
+/// Lines that may differ.
+const DIFFER: [&str; 2] = [
+    // Which machine frames a domain gets is Xen's choice, and stage0 renames them.
+    "p2m.jumps",
+    // What is left of the pack and of stage0, in memory that nobody was given; Xen leaves some there too.
+    "frames.free.nonzero",
+];
+
+/// A version of Xen, by how it is obtained.
+type Version = fn() -> Result<PathBuf, harness::Missing>;
+
+fn main() {
+    let versions: [(&str, Version); 2] = [("native", xen::hypervisor), ("toolstack", xen::hypervisor_of_toolstack)];
+    let tests = versions.into_iter().flat_map(|(name, version)| {
+        [
+            trial::test(&format!("{name}_started_by_the_builder_itself"), move || {
+                cases().iter().try_for_each(|case| direct(case, name, version).map(drop))
+            }),
+            trial::test(&format!("{name}_equal_to_a_direct_start"), move || {
+                cases().iter().try_for_each(|case| compare(case, name, version))
+            }),
+        ]
+    });
+    trial::main(tests.collect());
+}
+
+fn cases() -> Vec<Case> {
+    for_pv().map(Case::new).into()
+}
+
+fn direct(case: &Case, name: &str, version: Version) -> Result<Outcome, Trouble> {
+    let (kernel, module, words) = (case.kernel()?, case.module()?.unwrap_or_default(), Case::cmdline());
+    let modules = [(kernel.as_path(), words.as_str()), (module.as_path(), "")];
+    let outcome = start(&format!("{name}-{}-direct", case.layout.name), version()?, &modules)?;
+    let lines = Lines::of(&outcome.serial);
+    check(lines.is_complete() && lines.not_ok().is_empty(), outcome.failure(&lines.not_ok().join("\n")))?;
+    outcome.ended(&Exit::Debug(probe::EXIT_OK))?;
+    Ok(outcome)
+}
+
+fn compare(case: &Case, name: &str, version: Version) -> Result<(), Trouble> {
+    let direct = direct(case, name, version)?;
+    let (stage0, pack) = (stage0::file()?, case.pack()?);
+    let words = format!("stage0.quiet {}", Case::BUILDERS);
+    let modules = [(stage0.as_path(), words.as_str()), (pack.as_path(), "")];
+    let packed = start(&format!("{name}-{}-packed", case.layout.name), version()?, &modules)?;
+    case.compare(&direct, &packed, &DIFFER)?;
+    Ok(packed.ended(&Exit::Debug(probe::EXIT_OK))?)
+}
+
+/// Boots Xen with these modules, of which the first is dom0's kernel; the outcome's serial port is what dom0 wrote.
+fn start(name: &str, xen: PathBuf, modules: &[(&Path, &str)]) -> Result<Outcome, Trouble> {
+    let modules: Vec<String> =
+        modules.iter().map(|(file, words)| format!("{} {words}", file.display()).trim_end().to_owned()).collect();
+    let machine = Machine::new(format!("t3-pv-{name}"), xen)
+        .memory(512)
+        .initrd(PathBuf::from(modules.join(",")))
+        .append("console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=64M dom0_max_vcpus=1");
+    let mut outcome = machine.run()?;
+    let dom0 = outcome.serial.lines().filter(|line| !line.starts_with("(XEN)"));
+    outcome.serial = dom0.collect::<Vec<_>>().join("\n");
+    Ok(outcome)
+}
