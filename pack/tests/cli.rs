@@ -191,6 +191,15 @@ fn what_is_no_kernel_is_refused_in_one_line() {
     let mut cut = place.read("kernel");
     cut.truncate(cut.len() / 2);
     assert!(place.refuses_kernel(&cut).starts_with("kernel: segment 1: "));
+    // Linux' setup header: one sector of setup, boot protocol 2.15, a payload of 511 bytes, none of which is there.
+    let mut image = [0; 1024];
+    let header: [(usize, &[u8]); 5] =
+        [(0x1f1, &[1]), (0x1fe, &[0x55, 0xaa]), (0x202, b"HdrS"), (0x206, &[15, 2]), (0x24c, &[0xff, 1])];
+    header.iter().for_each(|(at, field)| image[*at..][..field.len()].copy_from_slice(field));
+    assert_eq!(
+        place.refuses_kernel(&image),
+        "is a truncated bzImage: its payload ends at byte 1535, the file has 1024: get the whole file"
+    );
 }
 
 #[test]

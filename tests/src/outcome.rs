@@ -13,7 +13,7 @@ pub enum Exit {
     Debug(u8),
     /// The guest powered off.
     PowerOff,
-    /// The guest reset itself: by intention, or by a triple fault.
+    /// The guest reset itself: by intention, as Linux does after a panic (`panic=-1`), or by a triple fault.
     Reset,
     /// The guest told Xen that it had crashed, or Xen ended it for what it did.
     Crashed,
@@ -30,7 +30,7 @@ impl fmt::Display for Exit {
         match self {
             Self::Debug(value) => write!(f, "the guest ended it with debug exit value {value}"),
             Self::PowerOff => f.write_str("the guest powered off"),
-            Self::Reset => f.write_str("the guest reset itself (perhaps by a triple fault)"),
+            Self::Reset => f.write_str("the guest reset itself (after a panic of its own, or by a triple fault)"),
             Self::Crashed => f.write_str("the domain crashed"),
             Self::Found => f.write_str("the awaited text appeared"),
             Self::TimedOut => f.write_str("it was killed at its time limit"),

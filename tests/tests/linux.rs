@@ -14,8 +14,9 @@ use pack::info::Info;
 use pack::{open, stage0};
 use shared::memory::MIB;
 
-/// What the pack's own command line has, and the builder's. A quoted space, and a word for stage0 that must vanish.
-const OWN: &str = "console=ttyS0 quiet panic=-1 own=\"a b\"";
+/// What the pack's own command line has, and the builder's. A quoted space, and a word for stage0 that must vanish. The early
+/// console shows a panic that comes before the real one.
+const OWN: &str = "console=ttyS0 quiet earlyprintk=ttyS0 panic=-1 own=\"a b\"";
 const BUILDERS: &str = "stage0.timing builders=1";
 
 fn main() {

@@ -10,14 +10,20 @@ use harness::trial::{self, Trouble, check};
 use pack::build::Request;
 use pack::compress::Settings;
 use pack::image::Image;
+use pack::info::Info;
 use pack::open::{self, Layer, Opened};
+use pack::stage0::EMBEDDED;
 use shared::format::Codec;
+
+/// Where the virtual addresses of a 64-bit Linux begin (`__START_KERNEL_map`).
+const LINUX_BASE: u64 = 0xffff_ffff_8000_0000;
 
 fn main() {
     trial::main(vec![
         trial::test("every_distribution_kernel_opens", every_distribution_kernel_opens),
         trial::test("a_packed_kernel_comes_back_by_every_codec", comes_back),
         trial::test("zstd_itself_decodes_the_frames", zstd_decodes),
+        trial::test("info_says_where_each_segment_lies_and_is_mapped", info_of_segments),
     ])
 }
 
@@ -61,6 +67,23 @@ fn zstd_decodes() -> Result<(), Trouble> {
     check(image.manifest.frames().all(|frame| frame.codec == Codec::Zstd), "a frame of another codec")?;
     let decoded = zstd_d(stored)?;
     check(decoded == elf, "what zstd makes of the frames is not the ELF file")
+}
+
+/// A Linux is linked where PV maps it, but for its per-CPU segment, which is linked at 0.
+fn info_of_segments() -> Result<(), Trouble> {
+    let pack = packed(&opened(&any_kernel()?)?.elf, Codec::None)?;
+    let image = Image::parse(&pack).map_err(|cause| cause.to_string())?;
+    let info = Info::of(&image, EMBEDDED).map_err(|cause| cause.to_string())?;
+    let protocols = info.kernel.iter().flat_map(|kernel| &kernel.protocols);
+    let plans: Vec<_> = protocols.filter_map(|protocol| protocol.plan.as_ref()).collect();
+    let [pvh, pv, direct] = plans[..] else { return Err(format!("{} plans", plans.len()).into()) };
+    for ((pvh, pv), direct) in pvh.segments.iter().zip(&pv.segments).zip(&direct.segments) {
+        let linear = LINUX_BASE + pv.memory.start;
+        let found = (pvh.mapped, pv.mapped, direct.mapped);
+        check(found == (None, Some(linear), Some(direct.virt)), format!("segment {}: {found:x?}", pv.index))?;
+        check(pv.virt == linear || pv.virt == 0, format!("segment {} is linked at {:#x}", pv.index, pv.virt))?;
+    }
+    check(pv.segments.len() >= 3, format!("{} segments", pv.segments.len()))
 }
 
 fn any_kernel() -> Result<Kernel, Trouble> {

@@ -43,9 +43,10 @@ fn by_protocol(out: &mut String, info: &ProtocolInfo) -> Result {
     for segment in &plan.segments {
         let memory = segment.memory;
         let zero = (memory.end - memory.start).saturating_sub(segment.file_len);
+        let mapped = segment.mapped.map_or(String::new(), |at| format!(", mapped at {at:#x}"));
         writeln!(
             out,
-            "           segment {} {} {:#x}..{:#x}: {:#x} bytes of the file from {:#x}, then {zero:#x} of zero; p_vaddr {:#x}",
+            "           segment {} {} {:#x}..{:#x}: {:#x} bytes of the file from {:#x}, then {zero:#x} of zero; p_vaddr {:#x}{mapped}",
             segment.index,
             segment.access,
             memory.start,

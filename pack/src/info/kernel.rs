@@ -108,6 +108,8 @@ pub struct SegmentInfo {
     pub memory: RangeInfo,
     /// p_vaddr.
     pub virt: u64,
+    /// The virtual address at which the kernel finds it: PV by the linear mapping, direct at p_vaddr. PVH maps nothing.
+    pub mapped: Option<u64>,
     /// Access that it asks for: R, W, X.
     pub access: String,
 }
@@ -185,6 +187,12 @@ impl PlanInfo {
             file_len: placement.file.len(),
             memory: placement.memory.into(),
             virt: placement.virt.0,
+            mapped: match plan.protocol {
+                Protocol::Pvh => None,
+                // Modulo 2^64, as a plan takes the offset off.
+                Protocol::Pv => plan.pv.as_ref().map(|pv| pv.virt_base.0.wrapping_add(placement.memory.start().0)),
+                Protocol::Direct => Some(placement.virt.0),
+            },
             access: placement.access.to_string(),
         });
         Self {

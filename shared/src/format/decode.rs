@@ -1,19 +1,17 @@
 //! Reading a manifest. Whatever [`Manifest::parse`] returns keeps every rule of [`super`]; its accessors rely on that.
 
-use sha2::{Digest, Sha256};
 use zerocopy::FromBytes;
 
 use super::error::{FormatError, Part};
+use super::header::{check_digest, check_signature_slot, decisions, header};
+use super::rules::{bound, equal, no_flags, reserved, stored_range, string};
 use super::wire::{
-    Codec, DECISION_LOCKED, DECISION_VIRT_BASE, DIGEST_START, FrameEntry, HEADER_LEN, Header, MemberEntry, MemberKind,
-    SIGNATURE_END, SignatureAlgorithm, SignatureSlot, StringEntry,
+    Codec, DECISION_LOCKED, FrameEntry, HEADER_LEN, Header, MemberEntry, MemberKind, SignatureAlgorithm, SignatureSlot,
+    StringEntry,
 };
-use super::{
-    MAGIC, MAX_ALLOWED, MAX_CMDLINE_LEN, MAX_FRAME_LEN, MAX_FRAME_STORED_LEN, MAX_FRAMES, MAX_KERNEL_LEN,
-    MAX_MANIFEST_LEN, MAX_MEMBERS, MAX_NAME_LEN, MAX_PACK_LEN, MAX_STRINGS_LEN, VERSION,
-};
-use crate::kernel::{Decisions, EntryRule, Mapping, Protocol};
-use crate::memory::{FileRange, PAGE_SIZE, Virt};
+use super::{MAX_CMDLINE_LEN, MAX_FRAME_LEN, MAX_FRAME_STORED_LEN, MAX_KERNEL_LEN};
+use crate::kernel::Decisions;
+use crate::memory::{FileRange, PAGE_SIZE};
 
 /// A manifest whose digest and rules hold.
 #[derive(Clone, Copy)]
@@ -256,113 +254,6 @@ impl<'a> Manifest<'a> {
     }
 }
 
-/// Checks what can be checked of the header alone.
-fn header(pack: &[u8], available: u64) -> Result<&Header, FormatError> {
-    if let Some(found) = pack.first_chunk::<8>()
-        && *found != MAGIC
-    {
-        return Err(FormatError::Magic { found: *found });
-    }
-    let (header, _) = Header::ref_from_prefix(pack).map_err(|_| FormatError::Truncated {
-        part: Part::Header,
-        expected: HEADER_LEN as u64,
-        found: pack.len() as u64,
-    })?;
-    if header.version.get() != VERSION {
-        return Err(FormatError::Version { found: header.version.get() });
-    }
-    no_flags(Part::Header, header.flags.get(), 0)?;
-    reserved(Part::Header, &header.reserved)?;
-    reserved(Part::Header, &header.reserved_end)?;
-    bound(Part::Header, "member count", 1, MAX_MEMBERS.into(), header.member_count.get().into())?;
-    bound(Part::Header, "frame count", 1, MAX_FRAMES.into(), header.frame_count.get().into())?;
-    bound(Part::Header, "allowed-argument count", 0, MAX_ALLOWED.into(), header.allowed_count.get().into())?;
-    bound(Part::Header, "length of strings", 0, MAX_STRINGS_LEN.into(), header.strings_len.get().into())?;
-    // Bounded above: at most MAX_MANIFEST_LEN.
-    let manifest_len = HEADER_LEN as u64
-        + u64::from(header.member_count.get()) * size_of::<MemberEntry>() as u64
-        + u64::from(header.frame_count.get()) * size_of::<FrameEntry>() as u64
-        + u64::from(header.allowed_count.get()) * size_of::<StringEntry>() as u64
-        + u64::from(header.strings_len.get());
-    debug_assert!(manifest_len <= MAX_MANIFEST_LEN);
-    equal(Part::Header, "manifest length", manifest_len, header.manifest_len.get())?;
-    bound(Part::Header, "pack length", manifest_len, MAX_PACK_LEN, header.pack_len.get())?;
-    if header.pack_len.get() > available {
-        return Err(FormatError::Truncated { part: Part::Pack, expected: header.pack_len.get(), found: available });
-    }
-    Ok(header)
-}
-
-/// SHA-256 of a manifest but for its digest and signature fields.
-pub(super) fn manifest_digest(manifest: &[u8]) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    hasher.update(&manifest[..DIGEST_START]);
-    hasher.update(&manifest[SIGNATURE_END..]);
-    hasher.finalize().into()
-}
-
-fn check_digest(header: &Header, manifest: &[u8]) -> Result<(), FormatError> {
-    let found = manifest_digest(manifest);
-    if found == header.digest {
-        return Ok(());
-    }
-    let short = |digest: &[u8; 32]| u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
-    Err(FormatError::Digest { expected: short(&header.digest), found: short(&found) })
-}
-
-fn decisions(header: &Header) -> Result<Decisions, FormatError> {
-    let wire = &header.decisions;
-    let part = Part::Decisions;
-    let flags = wire.flags.get();
-    no_flags(part, flags, DECISION_LOCKED | DECISION_VIRT_BASE)?;
-    let unknown = |field, found| FormatError::Unknown { part, field, found };
-    let virt_base = wire.virt_base.get();
-    let given = flags & DECISION_VIRT_BASE != 0;
-    if !given {
-        equal(part, "virt-base", 0, virt_base)?;
-    }
-    Ok(Decisions {
-        protocol: match wire.protocol.get() {
-            0 => None,
-            1 => Some(Protocol::Pvh),
-            2 => Some(Protocol::Pv),
-            3 => Some(Protocol::Direct),
-            found => return Err(unknown("protocol", found)),
-        },
-        mapping: match wire.mapping.get() {
-            0 => Mapping::Linear,
-            1 => Mapping::Segments,
-            found => return Err(unknown("mapping", found)),
-        },
-        entry: match wire.entry.get() {
-            0 => EntryRule::Notes,
-            1 => EntryRule::Physical,
-            2 => EntryRule::Virtual,
-            found => return Err(unknown("entry rule", found)),
-        },
-        virt_base: given.then_some(Virt(virt_base)),
-    })
-}
-
-fn check_signature_slot(slot: &SignatureSlot) -> Result<(), FormatError> {
-    let part = Part::Signature;
-    reserved(part, &slot.reserved.to_bytes())?;
-    let algorithm = SignatureAlgorithm::from_number(slot.algorithm.get()).ok_or(FormatError::Unknown {
-        part,
-        field: "algorithm",
-        found: slot.algorithm.get(),
-    })?;
-    let empty = slot.key_id == [0; 32] || slot.value == [0; 64];
-    match algorithm {
-        SignatureAlgorithm::None => {
-            reserved(part, &slot.key_id)?;
-            reserved(part, &slot.value)
-        }
-        SignatureAlgorithm::Ed25519 if empty => Err(FormatError::NoSignature),
-        SignatureAlgorithm::Ed25519 => Ok(()),
-    }
-}
-
 /// The first `count` entries of `bytes`, whose length the header's sum has been checked against, and what follows.
 fn table<T>(bytes: &[u8], count: u32) -> Result<(&[T], &[u8]), FormatError>
 where
@@ -373,20 +264,6 @@ where
         expected: u64::from(count) * size_of::<T>() as u64,
         found: bytes.len() as u64,
     })
-}
-
-fn string(strings: &[u8], entry: StringEntry, part: Part) -> Result<&str, FormatError> {
-    let (offset, len) = (entry.offset.get(), entry.len.get());
-    bound(part, "text length", 1, MAX_NAME_LEN.into(), len.into())?;
-    bound(part, "text end", 0, strings.len() as u64, u64::from(offset) + u64::from(len))?;
-    let bytes = &strings[offset as usize..][..len as usize];
-    core::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or(FormatError::Text { part })
-}
-
-fn stored_range(offset: u64, len: u64, part: Part) -> Result<FileRange, FormatError> {
-    bound(part, "stored length", 0, MAX_PACK_LEN, len)?;
-    bound(part, "stored offset", 0, MAX_PACK_LEN, offset)?;
-    FileRange::new(offset, len).map_err(|_| FormatError::Order { part })
 }
 
 /// The member that a checked entry describes.
@@ -410,23 +287,4 @@ fn frame(index: usize, entry: &FrameEntry) -> Frame<'_> {
         codec: Codec::from_number(entry.codec.get()).unwrap_or(Codec::None),
         blake3: &entry.blake3,
     }
-}
-
-fn no_flags(part: Part, flags: u32, known: u32) -> Result<(), FormatError> {
-    match flags & !known {
-        0 => Ok(()),
-        unknown => Err(FormatError::Flags { part, found: unknown.into() }),
-    }
-}
-
-fn reserved(part: Part, bytes: &[u8]) -> Result<(), FormatError> {
-    if bytes.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(FormatError::Reserved { part }) }
-}
-
-fn bound(part: Part, field: &'static str, min: u64, max: u64, found: u64) -> Result<(), FormatError> {
-    if (min..=max).contains(&found) { Ok(()) } else { Err(FormatError::Bound { part, field, min, max, found }) }
-}
-
-fn equal(part: Part, field: &'static str, expected: u64, found: u64) -> Result<(), FormatError> {
-    if expected == found { Ok(()) } else { Err(FormatError::Mismatch { part, field, expected, found }) }
 }

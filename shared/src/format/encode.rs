@@ -7,8 +7,9 @@ use sha2::{Digest, Sha256};
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U32, U64};
 
-use super::decode::{Manifest, manifest_digest};
+use super::decode::Manifest;
 use super::error::FormatError;
+use super::header::manifest_digest;
 use super::wire::{
     Codec, DECISION_LOCKED, DECISION_VIRT_BASE, DIGEST_START, FrameEntry, HEADER_LEN, Header, MemberEntry, MemberKind,
     SignatureSlot, StringEntry, WireDecisions,

@@ -108,6 +108,8 @@ mod decode;
 #[cfg(any(test, feature = "std"))]
 mod encode;
 mod error;
+mod header;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod wire;

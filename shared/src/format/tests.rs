@@ -122,7 +122,7 @@ fn resealed(offset: usize, value: [u8; 4]) -> Vec<u8> {
     let mut pack = content().encode().unwrap();
     let manifest_len = usize::try_from(Manifest::parse(&pack, pack.len() as u64).unwrap().manifest_len()).unwrap();
     pack[offset..offset + 4].copy_from_slice(&value);
-    let digest = decode::manifest_digest(&pack[..manifest_len]);
+    let digest = header::manifest_digest(&pack[..manifest_len]);
     pack[wire::DIGEST_START..][..32].copy_from_slice(&digest);
     pack
 }

@@ -13,9 +13,6 @@ pub(super) const SHT_STRTAB: u32 = 3;
 /// Notes.
 pub(super) const SHT_NOTE: u32 = 7;
 
-/// The most places at which a section name is looked for in the table of names.
-const MAX_PLACES: usize = 8;
-
 /// A section header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Section {
@@ -109,11 +106,12 @@ impl Sections {
             return Ok(None);
         }
         let text = super::view(file, offset, len)?;
-        let places = text.windows(name.len()).enumerate().filter(|(_, window)| *window == name);
-        let places: heapless::Vec<usize, MAX_PLACES> = places.map(|(at, _)| at).take(MAX_PLACES).collect();
-        if places.is_empty() {
-            return Ok(None);
+        // A bit for each place in the text at which the name stands.
+        let mut places = [0u64; MAX_VIEW as usize / 64];
+        for (at, _) in text.windows(name.len()).enumerate().filter(|(_, window)| *window == name) {
+            places[at / 64] |= 1 << (at % 64);
         }
-        self.find(file, 0, |section| usize::try_from(section.name).is_ok_and(|at| places.contains(&at)))
+        let has = |at: u32| places.get(at as usize / 64).is_some_and(|bits| bits >> (at % 64) & 1 != 0);
+        self.find(file, 0, |section| has(section.name))
     }
 }

@@ -4,7 +4,7 @@ use shared::memory::{Phys, PhysRange};
 
 /// Guest-physical memory. Each method returns `None` where the range cannot be reached.
 ///
-/// In the guest it is the 1:1 mapping; in tests, an array.
+/// In the guest it is a window through which the page tables show it; in tests, arrays.
 pub trait Memory {
     /// The bytes of `range`.
     fn bytes(&self, range: PhysRange) -> Option<&[u8]>;

@@ -44,12 +44,12 @@ pub(super) fn write(description: &Description) -> Vec<u8> {
     writer.symbols(description.symbols);
     writer.loads(&description.loads);
     writer.notes(description);
+    for name in &description.sections {
+        writer.section(&Section { name, kind: SHT_PROGBITS, offset: 0, len: 0, link: 0 });
+    }
     if let Some(guest) = &description.guest {
         let offset = writer.append(guest, 1);
         writer.section(&Section { name: "__xen_guest", kind: SHT_PROGBITS, offset, len: guest.len() as u64, link: 0 });
-    }
-    for name in &description.sections {
-        writer.section(&Section { name, kind: SHT_PROGBITS, offset: 0, len: 0, link: 0 });
     }
     writer.finish(description, count as u16)
 }

@@ -126,6 +126,12 @@ fn number(rng: &mut Rng, value: u64) -> Vec<u8> {
     bytes
 }
 
+/// One of a few numbers, as a description of some width.
+fn one_number(rng: &mut Rng, of: &[u64]) -> Vec<u8> {
+    let value = one(rng, of);
+    number(rng, value)
+}
+
 fn notes(rng: &mut Rng, addresses: &Addresses) -> Vec<u8> {
     let mut bytes = Vec::new();
     if chance(rng, 30) {
@@ -173,7 +179,7 @@ fn desc(rng: &mut Rng, kind: u32, addresses: &Addresses) -> Vec<u8> {
         kind::PAE_MODE => text(rng, &["yes", "no", "yes,bimodal", "bimodal"]),
         kind::BSD_SYMTAB => text(rng, &["yes", "yes", "no"]),
         kind::FEATURES => features(rng),
-        kind::SUPPORTED_FEATURES => number(rng, one(&mut rng.clone(), &[0x8801, 0x801, 0])),
+        kind::SUPPORTED_FEATURES => one_number(rng, &[0x8801, 0x801, 0]),
         kind::VIRT_BASE if chance(rng, 95) => number(rng, addresses.base),
         kind::ENTRY if chance(rng, 95) => {
             let entry = addresses.virt(rng);
@@ -185,15 +191,11 @@ fn desc(rng: &mut Rng, kind: u32, addresses: &Addresses) -> Vec<u8> {
             number(rng, entry)
         }
         kind::INIT_P2M => {
-            let p2m = one(rng, &[0x80_0000_0000, 0x80_0000_0000, 0x80_0000_1000, addresses.base, 0x10_0000, 0]);
-            number(rng, p2m)
+            one_number(rng, &[0x80_0000_0000, 0x80_0000_0000, 0x80_0000_1000, addresses.base, 0x10_0000, 0])
         }
-        kind::MOD_START_PFN | kind::SUSPEND_CANCEL => number(rng, one(&mut rng.clone(), &[0, 1, 0x100])),
+        kind::MOD_START_PFN | kind::SUSPEND_CANCEL => one_number(rng, &[0, 1, 0x100]),
         kind::HYPERCALL_PAGE | kind::HV_START_LOW => number(rng, addresses.base + 0x1000),
-        _ => {
-            let value = one(rng, &[0, 1, u64::MAX, 0xffff_ffff, addresses.base + 0x1000]);
-            number(rng, value)
-        }
+        _ => one_number(rng, &[0, 1, u64::MAX, 0xffff_ffff, addresses.base + 0x1000]),
     }
 }
 
