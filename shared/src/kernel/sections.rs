@@ -69,7 +69,7 @@ impl Sections {
         &self,
         file: &mut F,
         from: u16,
-        wanted: impl Fn(&Section) -> bool,
+        wanted: &dyn Fn(&Section) -> bool,
     ) -> Result<Option<Section>, ReadError<F::Error>> {
         let headers = super::view(file, self.table.range.offset(), self.table.range.len())?;
         let stride = usize::try_from(self.table.stride).unwrap_or(usize::MAX);
@@ -81,7 +81,7 @@ impl Sections {
     /// Section number `index`.
     pub(super) fn get<F: KernelFile>(&self, file: &mut F, index: u32) -> Result<Option<Section>, ReadError<F::Error>> {
         match u16::try_from(index) {
-            Ok(index) => self.find(file, index, |section| section.index == index),
+            Ok(index) => self.find(file, index, &|section| section.index == index),
             Err(_) => Ok(None),
         }
     }
@@ -114,6 +114,6 @@ impl Sections {
         if places.is_empty() {
             return Ok(None);
         }
-        self.find(file, 0, |section| usize::try_from(section.name).is_ok_and(|at| places.contains(&at)))
+        self.find(file, 0, &|section| usize::try_from(section.name).is_ok_and(|at| places.contains(&at)))
     }
 }
