@@ -90,22 +90,28 @@ impl core::error::Error for CmdlineError {}
 
 /// The words of `text`, in order.
 pub fn words(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    core::iter::from_fn(move || {
-        rest = rest.trim_start_matches(is_space);
-        let mut quoted = false;
-        let end = rest.find(|c: char| {
-            quoted ^= c == '"';
-            !quoted && is_space(c)
-        });
-        let (word, after) = end.and_then(|end| rest.split_at_checked(end)).unwrap_or((rest, ""));
-        rest = after;
-        (!word.is_empty()).then_some(word)
-    })
+    Words { rest: text }
 }
 
-fn is_space(c: char) -> bool {
-    c.is_ascii_whitespace()
+struct Words<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a str;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a str> {
+        let text = self.rest.trim_ascii_start();
+        let mut quoted = false;
+        let end = text.bytes().position(|byte| {
+            quoted ^= byte == b'"';
+            !quoted && byte.is_ascii_whitespace()
+        });
+        let (word, rest) = text.split_at_checked(end.unwrap_or(text.len()))?;
+        self.rest = rest;
+        (!word.is_empty()).then_some(word)
+    }
 }
 
 /// Whether `word` is what `pattern` describes: `*` stands for any run of visible ASCII characters, also none; every other
@@ -199,13 +205,7 @@ pub fn merge<'p>(
 }
 
 fn shortened(word: &str) -> heapless::String<48> {
-    let mut short = heapless::String::new();
-    for c in word.chars() {
-        if short.push(c).is_err() {
-            break;
-        }
-    }
-    short
+    heapless::String::try_from(&word[..word.floor_char_boundary(48)]).unwrap_or_default()
 }
 
 #[cfg(test)]

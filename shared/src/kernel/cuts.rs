@@ -56,7 +56,7 @@ fn cut_note<F: KernelFile>(file: &mut F, range: FileRange) -> Result<FileRange, 
 
 /// Adds section names, `__xen_guest`, symbols and their strings, and sections of notes.
 fn add_sections<F: KernelFile>(file: &mut F, sections: &Sections, cuts: &mut Cuts) -> Result<(), ReadError<F::Error>> {
-    let symtab = sections.find(file, 1, |section| section.kind == SHT_SYMTAB)?;
+    let symtab = sections.find(file, 1, &|section| section.kind == SHT_SYMTAB)?;
     let strtab = match &symtab {
         Some(symtab) => sections.get(file, symtab.link)?,
         None => None,
@@ -71,7 +71,7 @@ fn add_sections<F: KernelFile>(file: &mut F, sections: &Sections, cuts: &mut Cut
     }
     let mut next = 1;
     for _ in 0..MAX_NOTE_SECTIONS {
-        let Some(section) = sections.find(file, next, |section| section.kind == SHT_NOTE)? else { break };
+        let Some(section) = sections.find(file, next, &|section| section.kind == SHT_NOTE)? else { break };
         add_section(file.len(), &section, cuts);
         next = section.index.saturating_add(1);
     }

@@ -152,20 +152,23 @@ pub enum ReadError<E> {
 
 impl<E: fmt::Display> fmt::Display for ReadError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::File(error) = self {
+            return error.fmt(f);
+        }
+        f.write_str("kernel: ")?;
         match self {
-            Self::File(error) => error.fmt(f),
-            Self::View { range, found } => write!(f, "kernel: bytes {range} came as {found:#x}"),
-            Self::Short { found } => write!(f, "kernel: {found} bytes are too few for an ELF file"),
-            Self::Magic => f.write_str("kernel: not an ELF file"),
-            Self::Class { found } => write!(f, "kernel: ELF class {found}, expected 1 or 2"),
-            Self::Data { found: 2 } => f.write_str("kernel: big-endian ELF, expected little-endian"),
-            Self::Data { found } => write!(f, "kernel: ELF data encoding {found}, expected 1"),
-            Self::Header => f.write_str("kernel: ELF header cannot be read"),
+            Self::View { range, found } => write!(f, "bytes {range} came as {found:#x}"),
+            Self::Short { found } => write!(f, "{found} bytes are too few for an ELF file"),
+            Self::Magic => f.write_str("not an ELF file"),
+            Self::Class { found } => write!(f, "ELF class {}, expected 1 or 2", u32::from(*found)),
+            Self::Data { found: 2 } => f.write_str("big-endian ELF, expected little-endian"),
+            Self::Data { found } => write!(f, "ELF data encoding {}, expected 1", u32::from(*found)),
+            Self::Header => f.write_str("ELF header cannot be read"),
             Self::Machine { found } => {
-                write!(f, "kernel: ELF for machine {found}, expected 3 (i386) or 62 (x86-64)")
+                write!(f, "ELF for machine {}, expected 3 (i386) or 62 (x86-64)", u32::from(*found))
             }
-            Self::NothingToLoad => f.write_str("kernel: no program header says what to load"),
-            Self::TooManyNotes => f.write_str("kernel: more than 65536 notes"),
+            Self::NothingToLoad => f.write_str("no program header says what to load"),
+            Self::TooManyNotes => f.write_str("more than 65536 notes"),
             _ => self.fmt_bound(f),
         }
     }
@@ -176,9 +179,9 @@ impl<E> ReadError<E> {
     fn fmt_bound(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::ProgramHeaderSize { found, expected } => {
-                write!(f, "kernel: program headers of {found} bytes, expected {expected}")
+                write!(f, "program headers of {} bytes, expected {}", u32::from(found), u32::from(expected))
             }
-            Self::TooManyProgramHeaders { found } => write!(f, "kernel: {found} program headers, at most 64"),
+            Self::TooManyProgramHeaders { found } => write!(f, "{} program headers, at most 64", u32::from(found)),
             Self::ProgramHeadersOutside { offset, len, file_len } => {
                 outside(f, "program headers", offset, len, file_len)
             }
@@ -188,27 +191,29 @@ impl<E> ReadError<E> {
             Self::NotesOutside { offset, len, file_len } => outside(f, "notes", offset, len, file_len),
             Self::SymbolsOutside { offset, len, file_len } => outside(f, "symbols", offset, len, file_len),
             Self::SegmentOutside { index, offset, len, file_len } => {
-                write!(f, "kernel: segment {index}: ")?;
+                write!(f, "segment {}: ", u32::from(index))?;
                 write!(f, "{len:#x} bytes from {offset:#x} on are not in a file of {file_len:#x}")
             }
             Self::SegmentShrinks { index, len, memory_len } => {
-                write!(f, "kernel: segment {index}: {len:#x} bytes in the file, {memory_len:#x} in memory")
+                write!(f, "segment {}: ", u32::from(index))?;
+                write!(f, "{len:#x} bytes in the file, {memory_len:#x} in memory")
             }
             Self::SegmentWraps { index, paddr, memory_len } => {
-                write!(f, "kernel: segment {index}: {memory_len:#x} bytes from {paddr:#x} on exceed 64 bits")
+                write!(f, "segment {}: ", u32::from(index))?;
+                write!(f, "{memory_len:#x} bytes from {paddr:#x} on exceed 64 bits")
             }
             Self::TooManySections { found } => {
-                write!(f, "kernel: table of {found} section headers is longer than 64 KiB")
+                write!(f, "table of {} section headers is longer than 64 KiB", u32::from(found))
             }
             Self::SectionNamesTooLong { len } => {
-                write!(f, "kernel: {len:#x} bytes of section names, at most 0x10000")
+                write!(f, "{len:#x} bytes of section names, at most 0x10000")
             }
-            Self::NotesTooLong { len } => write!(f, "kernel: {len:#x} bytes of notes in one place, at most 0x10000"),
+            Self::NotesTooLong { len } => write!(f, "{len:#x} bytes of notes in one place, at most 0x10000"),
             Self::NoteTruncated { offset } => {
-                write!(f, "kernel: the Xen note at file offset {offset:#x} runs past the end of the file")
+                write!(f, "the Xen note at file offset {offset:#x} runs past the end of the file")
             }
             Self::GuestString { offset, len } => {
-                write!(f, "kernel: section __xen_guest, {len:#x} bytes at {offset:#x}: ")?;
+                write!(f, "section __xen_guest, {len:#x} bytes at {offset:#x}: ")?;
                 f.write_str("not in the file, or longer than 4096")
             }
             _ => Ok(()),
@@ -218,7 +223,7 @@ impl<E> ReadError<E> {
 
 /// The message about a part that is not in the file.
 fn outside(f: &mut fmt::Formatter<'_>, part: &str, offset: u64, len: u64, file_len: u64) -> fmt::Result {
-    write!(f, "kernel: {part}: {len:#x} bytes from {offset:#x} on are not in a file of {file_len:#x}")
+    write!(f, "{part}: {len:#x} bytes from {offset:#x} on are not in a file of {file_len:#x}")
 }
 
 impl<E: fmt::Debug + fmt::Display> core::error::Error for ReadError<E> {}

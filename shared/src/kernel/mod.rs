@@ -93,7 +93,7 @@ fn metadata<F: KernelFile>(file: &mut F, head: &Head) -> Result<Metadata, ReadEr
     };
     let sections = Sections::new(head.class, table)?;
     let mut next = 1;
-    while let Some(section) = sections.find(file, next, |section| section.kind == SHT_NOTE)? {
+    while let Some(section) = sections.find(file, next, &|section| section.kind == SHT_NOTE)? {
         let (offset, len, file_len) = (section.offset, section.len, file.len());
         let range = section.range(file_len).ok_or(ReadError::NotesOutside { offset, len, file_len })?;
         if notes_at(file, range, &mut count, &mut metadata)? > 0 {

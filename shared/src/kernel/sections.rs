@@ -66,7 +66,7 @@ impl Sections {
         &self,
         file: &mut F,
         from: u16,
-        wanted: impl Fn(&Section) -> bool,
+        wanted: &dyn Fn(&Section) -> bool,
     ) -> Result<Option<Section>, ReadError<F::Error>> {
         let headers = super::view(file, self.table.range.offset(), self.table.range.len())?;
         let stride = usize::try_from(self.table.stride).unwrap_or(usize::MAX);
@@ -78,7 +78,7 @@ impl Sections {
     /// Section number `index`.
     pub(super) fn get<F: KernelFile>(&self, file: &mut F, index: u32) -> Result<Option<Section>, ReadError<F::Error>> {
         match u16::try_from(index) {
-            Ok(index) => self.find(file, index, |section| section.index == index),
+            Ok(index) => self.find(file, index, &|section| section.index == index),
             Err(_) => Ok(None),
         }
     }
@@ -112,6 +112,6 @@ impl Sections {
             places[at / 64] |= 1 << (at % 64);
         }
         let has = |at: u32| places.get(at as usize / 64).is_some_and(|bits| bits >> (at % 64) & 1 != 0);
-        self.find(file, 0, |section| has(section.name))
+        self.find(file, 0, &|section| has(section.name))
     }
 }

@@ -45,7 +45,7 @@ impl Symbols {
     pub(super) fn read<F: KernelFile>(file: &mut F, head: &Head) -> Result<Option<Self>, ReadError<F::Error>> {
         let Some(table) = head.sections else { return Ok(None) };
         let sections = Sections::new(head.class, table)?;
-        let Some(symtab) = sections.find(file, 1, |section| section.kind == SHT_SYMTAB)? else { return Ok(None) };
+        let Some(symtab) = sections.find(file, 1, &|section| section.kind == SHT_SYMTAB)? else { return Ok(None) };
         if symtab.link == 0 {
             return Ok(None);
         }

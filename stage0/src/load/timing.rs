@@ -63,13 +63,23 @@ impl<C: Clock> Meter<C> {
 
     /// Does `work` over `bytes` bytes as part of `phase`.
     pub fn measure<T>(&mut self, phase: Phase, bytes: u64, work: impl FnOnce() -> T) -> T {
-        (self.enter)(phase);
-        let start = self.clock.now();
+        let start = self.begin(phase);
         let done = work();
+        self.end(phase, bytes, start);
+        done
+    }
+
+    #[inline(never)]
+    fn begin(&self, phase: Phase) -> u64 {
+        (self.enter)(phase);
+        self.clock.now()
+    }
+
+    #[inline(never)]
+    fn end(&mut self, phase: Phase, bytes: u64, start: u64) {
         let cost = &mut self.costs[phase as usize];
         cost.ticks = cost.ticks.wrapping_add(self.clock.now().wrapping_sub(start));
         cost.bytes = cost.bytes.saturating_add(bytes);
-        done
     }
 
     /// What each phase took so far.

@@ -53,22 +53,26 @@ impl Bump {
 // SAFETY: 1. blocks lie within the range given, do not overlap while in use, and are aligned; 2. null is returned where
 // there is no room; 3. stage0 has one thread and takes no interrupts, so that plain loads and stores are enough.
 unsafe impl GlobalAlloc for Bump {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let block = self.next.load(Relaxed).checked_next_multiple_of(layout.align());
         let end = block.and_then(|block| block.checked_add(layout.size()));
         match block.zip(end) {
             Some((block, end)) if end <= self.end.load(Relaxed) => {
                 self.next.store(end, Relaxed);
-                self.highest.fetch_max(end, Relaxed);
-                self.alive.fetch_add(1, Relaxed);
+                self.highest.store(end.max(self.highest.load(Relaxed)), Relaxed);
+                self.alive.store(self.alive.load(Relaxed) + 1, Relaxed);
                 ptr::with_exposed_provenance_mut(block)
             }
             _ => ptr::null_mut(),
         }
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if self.alive.fetch_sub(1, Relaxed) == 1 {
+        let alive = self.alive.load(Relaxed) - 1;
+        self.alive.store(alive, Relaxed);
+        if alive == 0 {
             self.next.store(self.start.load(Relaxed), Relaxed);
         } else if block.addr() + layout.size() == self.next.load(Relaxed) {
             self.next.store(block.addr(), Relaxed);

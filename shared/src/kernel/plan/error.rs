@@ -210,29 +210,30 @@ pub enum PlanError {
 
 impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("kernel: ")?;
         match self {
-            Self::PvOnly => f.write_str("kernel: PV only: use type=pv"),
-            Self::PvhOnly => f.write_str("kernel: PVH only: use type=pvh"),
+            Self::PvOnly => f.write_str("PV only: use type=pv"),
+            Self::PvhOnly => f.write_str("PVH only: use type=pvh"),
             Self::LinuxWithoutPvh => {
-                f.write_str("kernel: Linux without CONFIG_PVH: no note PHYS32_ENTRY, and no PV entry either")
+                f.write_str("Linux without CONFIG_PVH: no note PHYS32_ENTRY, and no PV entry either")
             }
-            Self::NotXen => f.write_str("kernel: no Xen note and no section __xen_guest"),
-            Self::NoPvhEntry => f.write_str("kernel: Xen notes, but none of them is PHYS32_ENTRY, and none is for PV"),
-            Self::NotInPv { protocol } => write!(f, "kernel: packed for {protocol}, in a PV domain: use type=pvh"),
-            Self::Pv32 => f.write_str("kernel: 32-bit PV, expected x86-64"),
+            Self::NotXen => f.write_str("no Xen note and no section __xen_guest"),
+            Self::NoPvhEntry => f.write_str("Xen notes, but none of them is PHYS32_ENTRY, and none is for PV"),
+            Self::NotInPv { protocol } => write!(f, "packed for {protocol}, in a PV domain: use type=pvh"),
+            Self::Pv32 => f.write_str("32-bit PV, expected x86-64"),
             Self::Loader { loader, guest_os } => {
-                write!(f, "kernel: loader '{loader}', system '{guest_os}', expected 'generic' or 'linux'")
+                write!(f, "loader '{loader}', system '{guest_os}', expected 'generic' or 'linux'")
             }
-            Self::XenVersion { found } => write!(f, "kernel: for Xen '{found}', expected 'xen-3.0'"),
+            Self::XenVersion { found } => write!(f, "for Xen '{found}', expected 'xen-3.0'"),
             Self::UnknownFeature { name } => {
-                write!(f, "kernel: requires the feature '{name}', which Xen does not know")
+                write!(f, "requires the feature '{name}', which Xen does not know")
             }
-            Self::OffsetWithoutBase => f.write_str("kernel: PADDR_OFFSET without VIRT_BASE"),
+            Self::OffsetWithoutBase => f.write_str("PADDR_OFFSET without VIRT_BASE"),
             Self::VirtualPaddr { paddr } => {
-                write!(f, "kernel: p_paddr {paddr:#x} is virtual, and no note says its base: use pack --virt-base")
+                write!(f, "p_paddr {paddr:#x} is virtual, and no note says its base: use pack --virt-base")
             }
             Self::Meaningless { decision, protocol } => {
-                write!(f, "kernel: {} has no meaning for {protocol}", decision.option())
+                write!(f, "{} has no meaning for {protocol}", decision.option())
             }
             _ => self.fmt_address(f),
         }
@@ -244,57 +245,70 @@ impl PlanError {
     fn fmt_address(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AreaTooLarge { start, end } => {
-                write!(f, "kernel: lies from {start:#x} to {end:#x}, at most 4 GiB of addresses")
+                write!(f, "lies from {start:#x} to {end:#x}, at most 4 GiB of addresses")
             }
             Self::PlacedTooOften { placed, area } => {
-                write!(f, "kernel: {placed:#x} bytes of segments in {area:#x} of memory, at most twice as much")
+                write!(f, "{placed:#x} bytes of segments in {area:#x} of memory, at most twice as much")
             }
             Self::VirtBounds { base, start, end } => {
-                write!(f, "kernel: virtual base {base}, kernel from {start} to {end}, expected at or above its base")
+                write!(f, "virtual base {base}, kernel from {start} to {end}, expected at or above its base")
             }
             Self::EntryOutside { entry, start, end } => {
-                write!(f, "kernel: entry {entry:#x}, expected in {start:#x}..{end:#x}")
+                write!(f, "entry {entry:#x}, expected in {start:#x}..{end:#x}")
             }
-            Self::EntryTooHigh { entry } => write!(f, "kernel: PHYS32_ENTRY {entry:#x}, expected 32 bits"),
-            Self::EntryNowhere { entry } => write!(f, "kernel: entry {entry:#x} is in no segment"),
+            Self::EntryTooHigh { entry } => write!(f, "PHYS32_ENTRY {entry:#x}, expected 32 bits"),
+            Self::EntryNowhere { entry } => write!(f, "entry {entry:#x} is in no segment"),
             Self::P2mInside { p2m, start, end } => {
-                write!(f, "kernel: INIT_P2M {p2m} is inside the kernel, {start} to {end}")
+                write!(f, "INIT_P2M {p2m} is inside the kernel, {start} to {end}")
             }
             Self::SymbolsOutside { end, area } => {
-                write!(f, "kernel: symbol table ends at {end}, expected at most {area}, the end of the kernel's pages")
+                write!(f, "symbol table ends at {end}, expected at most {area}, the end of the kernel's pages")
             }
-            Self::StartUnaligned { start } => write!(f, "kernel: starts at {start}, expected a multiple of 0x1000"),
+            Self::StartUnaligned { start } => write!(f, "starts at {start}, expected a multiple of 0x1000"),
             _ => self.fmt_segment(f),
         }
     }
 
-    /// The messages about segments.
+    /// The messages about one segment.
     fn fmt_segment(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::BelowOffset { index, .. }
+        | Self::Incongruent { index, .. }
+        | Self::NotCanonical { index, .. }
+        | Self::Beyond32 { index, .. }
+        | Self::InHypervisor { index, .. }
+        | Self::InLinearMap { index, .. }) = self
+        else {
+            return self.fmt_segments(f);
+        };
+        write!(f, "segment {}: ", u32::from(*index))?;
         match self {
-            Self::BelowOffset { index, paddr, offset } => {
-                write!(f, "kernel: segment {index}: p_paddr {paddr:#x}, expected at least {offset:#x} (PADDR_OFFSET)")
+            Self::BelowOffset { paddr, offset, .. } => {
+                write!(f, "p_paddr {paddr:#x}, expected at least {offset:#x} (PADDR_OFFSET)")
             }
-            Self::Incongruent { index, virt, phys } => {
-                write!(f, "kernel: segment {index}: p_vaddr {virt} and place {phys} differ within a page")
+            Self::Incongruent { virt, phys, .. } => {
+                write!(f, "p_vaddr {virt} and place {phys} differ within a page")
             }
-            Self::NotCanonical { index, virt } => {
-                write!(f, "kernel: segment {index}: p_vaddr {virt} cannot be mapped")
+            Self::NotCanonical { virt, .. } => write!(f, "p_vaddr {virt} cannot be mapped"),
+            Self::Beyond32 { virt, phys, .. } => {
+                write!(f, "p_vaddr {virt}, place {phys}, expected below 4 GiB (ELF32)")
             }
-            Self::Beyond32 { index, virt, phys } => {
-                write!(f, "kernel: segment {index}: p_vaddr {virt}, place {phys}, expected below 4 GiB (ELF32)")
+            Self::InHypervisor { virt, .. } => write!(f, "p_vaddr {virt} is in Xen's own range"),
+            Self::InLinearMap { virt, .. } => {
+                write!(f, "p_vaddr {virt} is where the linear mapping has other memory")
             }
-            Self::InHypervisor { index, virt } => {
-                write!(f, "kernel: segment {index}: p_vaddr {virt} is in Xen's own range")
-            }
-            Self::InLinearMap { index, virt } => {
-                write!(f, "kernel: segment {index}: p_vaddr {virt} is where the linear mapping has other memory")
-            }
-            Self::SharedPlace { first, second, page } => {
-                write!(f, "kernel: segments {first} and {second} want different memory at {page}")
-            }
-            Self::SharedAccess { first, second, page } => {
-                write!(f, "kernel: segments {first} and {second} want different access to the page at {page}")
-            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The messages about two segments.
+    fn fmt_segments(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::SharedPlace { first, second, .. } | Self::SharedAccess { first, second, .. }) = self else {
+            return Ok(());
+        };
+        write!(f, "segments {} and {} want different ", u32::from(*first), u32::from(*second))?;
+        match self {
+            Self::SharedPlace { page, .. } => write!(f, "memory at {page}"),
+            Self::SharedAccess { page, .. } => write!(f, "access to the page at {page}"),
             _ => Ok(()),
         }
     }
