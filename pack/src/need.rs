@@ -1,16 +1,64 @@
-//! How much memory a domain needs, found by running stage0's own arrangement in simulated ones.
+//! How much memory a domain needs, and where everything goes in it, found by running stage0's own arrangement in simulated
+//! domains.
 
 use shared::format::Manifest;
 use shared::kernel::{Kernel, Plan, Protocol, SliceFile};
-use shared::memory::{Builder, NeedError, PhysRange, Room, Started, Wanted, memory_need, scratch_len};
+use shared::memory::{
+    ArrangeError, Arrangement, Builder, Found, NeedError, PhysRange, Ram, Room, Started, Wanted, arrange, first_scratch,
+    memory_need, scratch_len, simulated_domain,
+};
 
-/// The smallest memory that `plan` finds its place in, bytes, in a domain of `builder`'s in which `stage0`, an image,
-/// is started with the pack of `manifest`.
-pub(crate) fn need(stage0: &[u8], manifest: &Manifest<'_>, plan: &Plan, builder: Builder) -> Result<u64, NeedError> {
-    let started = Started { stage0: place(stage0), pack_len: manifest.pack_len() };
-    let scratch = scratch_len(manifest.frames().map(|frame| frame.codec));
-    let wanted = Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch, room: Room::PVH };
-    memory_need(builder, &started, &wanted)
+/// All that decides where things go, but for the plan and the domain's size.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    builder: Builder,
+    started: Started,
+    scratch: u64,
+}
+
+/// A domain of a certain size: what stage0 would find in it, and where everything would go.
+#[derive(Clone, Debug)]
+pub struct Arranged {
+    /// The domain's RAM.
+    pub ram: Ram,
+    /// Where stage0 is at first.
+    pub stage0: PhysRange,
+    /// Where the pack is at first.
+    pub pack: PhysRange,
+    /// Where everything goes, or why it has no place.
+    pub arrangement: Result<Arrangement, ArrangeError>,
+}
+
+impl Surroundings {
+    /// Those in which `builder` starts `stage0`, an image, with the pack of `manifest`.
+    pub fn new(stage0: &[u8], manifest: &Manifest<'_>, builder: Builder) -> Self {
+        let started = Started { stage0: place(stage0), pack_len: manifest.pack_len() };
+        let scratch = scratch_len(manifest.frames().map(|frame| frame.codec));
+        Self { builder, started, scratch }
+    }
+
+    /// The smallest memory, bytes, that `plan` finds its place in.
+    pub fn need(&self, plan: &Plan) -> Result<u64, NeedError> {
+        memory_need(self.builder, &self.started, &self.wanted(plan))
+    }
+
+    /// Where everything goes in a domain of `memory` bytes. An error if not even the pack fits into it.
+    pub fn domain(&self, plan: &Plan, memory: u64) -> Result<Arranged, ArrangeError> {
+        let (ram, pack) = simulated_domain(self.builder, memory, &self.started)?;
+        let stage0 = self.started.stage0;
+        let found = Found { ram: &ram, stage0, pack, modules: &[], structures: PhysRange::EMPTY, rsdp: None };
+        let arrangement = first_scratch(&found, self.scratch).and_then(|_| arrange(&found, &self.wanted(plan)));
+        Ok(Arranged { ram, stage0, pack, arrangement })
+    }
+
+    /// The same, where it must have a place.
+    pub fn arrange(&self, plan: &Plan, memory: u64) -> Result<Arrangement, ArrangeError> {
+        self.domain(plan, memory)?.arrangement
+    }
+
+    fn wanted<'a>(&self, plan: &'a Plan) -> Wanted<'a> {
+        Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch: self.scratch, room: Room::PVH }
+    }
 }
 
 /// Where a builder places a stage0: it is a PVH kernel like any other.

@@ -5,82 +5,13 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use common::place::Place;
 use common::{Kernel, note};
 use object::elf::EM_AARCH64;
 use pack::image::Image;
-use tempfile::TempDir;
-
-/// A folder, and the program run in it.
-struct Place(TempDir);
-
-impl Place {
-    /// A folder with a kernel for PVH in it, `kernel`.
-    fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        place.file("kernel", &Kernel::pvh().elf());
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn file(&self, name: &str, content: &[u8]) {
-        fs::write(self.path(name), content).unwrap();
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path(name)).unwrap()
-    }
-
-    /// The names in the folder.
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.path()).unwrap();
-        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    fn pack(&self, words: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_pack"))
-            .current_dir(self.0.path())
-            .env_remove("PACK_STAGE0")
-            .args(words)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    /// What it prints where it succeeds.
-    fn succeeds(&self, words: &[&str]) -> String {
-        let output = self.pack(words);
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The one line that it refuses with; nothing may be left behind.
-    fn refuses(&self, words: &[&str]) -> String {
-        let before = self.names();
-        let output = self.pack(words);
-        assert_eq!(output.status.code(), Some(1), "{words:?}");
-        assert_eq!(self.names(), before, "{words:?}: files");
-        assert!(output.stdout.is_empty(), "{words:?}: standard output");
-        let text = String::from_utf8(output.stderr).unwrap();
-        let line = text.strip_prefix("pack: error: ").unwrap_or_else(|| panic!("{text}"));
-        assert_eq!(line.matches('\n').count(), 1, "{line}");
-        line.trim_end().to_owned()
-    }
-
-    /// The line that it refuses a kernel with, without the kernel's name.
-    fn refuses_kernel(&self, content: &[u8]) -> String {
-        self.file("bad", content);
-        let line = self.refuses(&["bad", "-o", "image"]);
-        line.strip_prefix("bad: ").unwrap_or_else(|| panic!("{line}")).to_owned()
-    }
-}
 
 #[test]
 fn a_packed_kernel_comes_back_byte_for_byte() {
@@ -120,7 +51,7 @@ fn the_same_request_gives_the_same_pack_on_any_number_of_cores() {
     // The program sees the cores that it may run on. taskset is of util-linux, which every Debian and Ubuntu has.
     let output = Command::new("taskset")
         .args(["-c", "0", env!("CARGO_BIN_EXE_pack"), "kernel", "-o", "c", "--level", "3"])
-        .current_dir(place.0.path())
+        .current_dir(place.folder())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -200,12 +131,14 @@ fn a_kernel_that_stage0_cannot_enter_is_refused_in_its_words() {
     let linux = Kernel { notes: vec![guest_os()], ..Kernel::pvh() };
     assert_eq!(
         place.refuses_kernel(&linux.elf()),
-        "kernel: Linux without CONFIG_PVH: no note PHYS32_ENTRY, and no PV entry either"
+        "kernel: Linux without CONFIG_PVH: no note PHYS32_ENTRY, and no PV entry either: this is a Linux without Xen support: \
+         take one that is built with CONFIG_PVH, as distributions' kernels are"
     );
     let unannounced = Kernel { section: Some("__ksymtab"), ..Kernel::without_notes() };
     assert_eq!(
         place.refuses_kernel(&unannounced.elf()),
-        "kernel: Linux without CONFIG_PVH: no note PHYS32_ENTRY, and no PV entry either"
+        "kernel: Linux without CONFIG_PVH: no note PHYS32_ENTRY, and no PV entry either: this is a Linux without Xen support: \
+         take one that is built with CONFIG_PVH, as distributions' kernels are"
     );
     let version = (note::XEN_VERSION, b"xen-3.0\0".to_vec());
     let entry = (note::ENTRY, Kernel::BASE.to_le_bytes().to_vec());
@@ -315,7 +248,7 @@ fn usage_errors_have_a_status_of_their_own() {
     let level = place.pack(&["kernel", "-o", "image", "--codec", "lz4", "--level", "3"]);
     assert_eq!(level.status.code(), Some(2));
     let help = place.succeeds(&["--help"]);
-    assert!(help.contains("Examples:") && help.contains("ramdisk = \"image.pack\""), "{help}");
+    assert!(help.contains("Examples:") && help.contains("ramdisk = \"/path/image.pack\""), "{help}");
 }
 
 #[test]
@@ -361,7 +294,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = Command::new(env!("CARGO_BIN_EXE_pack"))
-            .current_dir(place.0.path())
+            .current_dir(place.folder())
             .args(words)
             .stdout(writer)
             .stderr(Stdio::piped())

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use pack::compress::{DEFAULT_LEVEL, LEVELS};
+use pack::domain::Kind;
 use shared::format::Codec;
 use shared::kernel::EntryRule;
 
@@ -12,14 +13,16 @@ const EXAMPLES: &str = "\
 Examples:
   pack vmlinuz -o image.pack --initrd initrd.img --cmdline 'root=/dev/xvda1 ro'
       pack a distribution's kernel and initrd
-  pack stage0 -o stage0
+  pack stage0 -o stage0.elf
       write the loader that starts such an image
   pack info image.pack
       show what is in it, and what the loader will do with it
-
-For xl, name both in the domain's configuration:
-  kernel  = \"stage0\"
-  ramdisk = \"image.pack\"
+  pack check image.pack --memory 256M
+      would it boot in a domain of that size?
+  pack xl image.pack --memory 512M > guest.cfg
+      write the domain's file for xl, which names both:
+      kernel  = \"/path/stage0.elf\"
+      ramdisk = \"/path/image.pack\"
 
 A kernel file named like a command is reached by its path: pack ./info -o image.pack";
 
@@ -46,6 +49,14 @@ pub(crate) enum Command {
     Stage0(Stage0Args),
     /// Show what is in a pack, and what stage0 will do with it
     Info(InfoArgs),
+    /// Say whether a pack would boot in a domain, and why not
+    Check(super::check::CheckArgs),
+    /// Print a domain's file for xl
+    Xl(super::xl::XlArgs),
+    /// Take a pack apart
+    Extract(super::extract::ExtractArgs),
+    /// Show what is not the same in two packs
+    Diff(super::diff::DiffArgs),
 }
 
 #[derive(clap::Args, Debug)]
@@ -162,6 +173,37 @@ impl From<EntryArg> for EntryRule {
             EntryArg::Virtual => Self::Virtual,
         }
     }
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum KindArg {
+    /// A virtual machine without emulated devices
+    Pvh,
+    /// Paravirtualised
+    Pv,
+}
+
+impl From<KindArg> for Kind {
+    fn from(arg: KindArg) -> Self {
+        match arg {
+            KindArg::Pvh => Self::Pvh,
+            KindArg::Pv => Self::Pv,
+        }
+    }
+}
+
+/// A domain's memory, in bytes: whole MiB, of which there may be 16 TiB (what Xen gives a domain at most).
+pub(crate) fn memory(text: &str) -> Result<u64, String> {
+    const MOST_MIB: u64 = 16 << 20;
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let number: u64 = digits.parse().map_err(|_| "expected a size, such as 256M or 2G".to_owned())?;
+    let mib = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "m" | "mib" => Some(number),
+        "g" | "gib" => number.checked_mul(1024),
+        _ => return Err("expected M or G behind the number".to_owned()),
+    };
+    let mib = mib.filter(|mib| (1..=MOST_MIB).contains(mib)).ok_or("expected 1M to 16384G")?;
+    Ok(mib << 20)
 }
 
 /// An address, in hexadecimal behind `0x`, else in decimal.

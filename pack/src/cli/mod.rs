@@ -1,26 +1,36 @@
 //! What each command does.
 
 mod args;
+mod check;
+mod diff;
+mod extract;
 mod info;
 mod kernel;
 mod make;
 mod stage0;
 mod text;
+mod xl;
 
 use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Args, Command};
 
 /// Does what the command line asks. A usage error ends the program with status 2.
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    match args.command {
+    let done = match args.command {
         Some(Command::Stage0(args)) => stage0::run(&args),
         Some(Command::Info(args)) => info::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Xl(args)) => xl::run(&args),
+        Some(Command::Extract(args)) => extract::run(&args),
+        Some(Command::Diff(args)) => return diff::run(&args),
         None => make::run(args.make),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Prints what a command found. A reader that has seen enough, such as `head`, is no error.

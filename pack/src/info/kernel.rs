@@ -6,7 +6,7 @@ use shared::kernel::{Class, Entry, Metadata, Plan, Protocol, Source};
 use shared::memory::{Builder, PhysRange};
 
 use crate::explain::{Explanation, explain};
-use crate::need;
+use crate::need::Surroundings;
 use crate::reading::{ENTERED, Reading};
 
 /// The kernel, as stage0 reads it.
@@ -151,7 +151,8 @@ impl ProtocolInfo {
         let builders = [("Xen", Builder::Xen), ("QEMU", Builder::Qemu)];
         let planned = plan.iter().filter(|_| entered_by_stage0);
         let memory = planned.flat_map(|plan| {
-            builders.map(|(name, builder)| MemoryInfo::of(name, need::need(stage0, manifest, plan, builder)))
+            builders
+                .map(|(name, builder)| MemoryInfo::of(name, Surroundings::new(stage0, manifest, builder).need(plan)))
         });
         let memory = memory.collect();
         Self {

@@ -1,5 +1,7 @@
 //! Kernels for the tests: small ELF files that say of themselves what a test wants them to.
 
+pub(crate) mod place;
+
 use object::Endianness;
 use object::elf::{EM_X86_64, ET_EXEC, Machine, PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE, SHF_ALLOC, SHT_PROGBITS};
 use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, Writer};
