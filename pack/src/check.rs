@@ -6,9 +6,9 @@ use shared::memory::{ArrangeError, MIB, NeedError};
 
 use crate::advice;
 use crate::domain::{Domain, Kind};
+use crate::identity::Identity;
 use crate::image::{Image, ImageCause};
 use crate::need::Surroundings;
-use crate::open::linux_banner;
 use crate::reading::{ENTERED, Reading, Refusal};
 
 /// A pack that would boot.
@@ -16,8 +16,8 @@ use crate::reading::{ENTERED, Reading, Refusal};
 pub struct Verdict {
     /// The kernel.
     pub reading: Reading,
-    /// Linux' release, if it is one.
-    pub linux_version: Option<String>,
+    /// What the kernel is called.
+    pub identity: Identity,
     /// How it is entered, and where it lies before it is moved.
     pub plan: Plan,
     /// What it gets as its command line.
@@ -89,7 +89,7 @@ pub fn check(image: &Image<'_>, stage0: &[u8], domain: &Domain<'_>) -> Result<Ve
             Err(error) => return Err(Obstacle::NoPlace(error)),
         }
     }
-    Ok(Verdict { linux_version: linux_banner(&elf), reading, plan, cmdline, need })
+    Ok(Verdict { identity: Identity::of(&elf), reading, plan, cmdline, need })
 }
 
 /// The plan by which this stage0 would enter the kernel in a domain of the kind.

@@ -83,7 +83,11 @@ fn facts(info: &Info) -> Vec<(String, String)> {
 
 fn kernel_facts(kernel: &KernelInfo, add: &mut dyn FnMut(String, Option<String>)) {
     add("kernel's class".into(), Some(kernel.class.to_owned()));
-    add("Linux".into(), kernel.linux_version.clone());
+    let identity = &kernel.identity;
+    add("Linux".into(), identity.linux_version.clone());
+    add("Linux build".into(), identity.linux_build.clone());
+    add("distribution".into(), identity.distribution.map(str::to_owned));
+    add("build id".into(), identity.build_id.clone());
     for note in &kernel.notes.values {
         add(format!("note {}", note.name), Some(note.value.clone()));
     }

@@ -4,15 +4,18 @@
 use shared::format::Manifest;
 use shared::kernel::{Kernel, Plan, Protocol, SliceFile};
 use shared::memory::{
-    ArrangeError, Arrangement, Builder, Found, NeedError, PhysRange, Ram, Room, Started, Wanted, arrange, first_scratch,
-    memory_need, scratch_len, simulated_domain,
+    ArrangeError, Arrangement, Builder, Found, NeedError, PhysRange, Ram, Room, Started, VirtRange, Wanted, arrange,
+    first_scratch, memory_need, scratch_len, simulated_domain,
 };
+
+use crate::layout::{Held, Who};
 
 /// All that decides where things go, but for the plan and the domain's size.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings {
     builder: Builder,
     started: Started,
+    virtual_stage0: VirtRange,
     scratch: u64,
 }
 
@@ -32,9 +35,16 @@ pub struct Arranged {
 impl Surroundings {
     /// Those in which `builder` starts `stage0`, an image, with the pack of `manifest`.
     pub fn new(stage0: &[u8], manifest: &Manifest<'_>, builder: Builder) -> Self {
-        let started = Started { stage0: place(stage0), pack_len: manifest.pack_len() };
+        let (stage0, virtual_stage0) = place(stage0);
+        let started = Started { stage0, pack_len: manifest.pack_len() };
         let scratch = scratch_len(manifest.frames().map(|frame| frame.codec));
-        Self { builder, started, scratch }
+        Self { builder, started, virtual_stage0, scratch }
+    }
+
+    /// Where stage0 runs.
+    pub fn virtual_stage0(&self) -> Held {
+        let (start, end) = (self.virtual_stage0.start().0, self.virtual_stage0.end().0);
+        Held { start, end, holder: Who::Stage0, label: "stage0".to_owned() }
     }
 
     /// The smallest memory, bytes, that `plan` finds its place in.
@@ -61,9 +71,11 @@ impl Surroundings {
     }
 }
 
-/// Where a builder places a stage0: it is a PVH kernel like any other.
-fn place(stage0: &[u8]) -> PhysRange {
+/// Where a builder places a stage0, which is a PVH kernel like any other, and where it is linked.
+fn place(stage0: &[u8]) -> (PhysRange, VirtRange) {
     let kernel = Kernel::read(&mut SliceFile(stage0)).ok();
     let plan = kernel.and_then(|kernel| kernel.plan(Protocol::Pvh, &Default::default()).ok());
-    plan.map(|plan| plan.extent).unwrap_or_default()
+    let Some(plan) = plan else { return Default::default() };
+    let linked = plan.placements.iter().filter_map(|place| VirtRange::sized(place.virt, place.memory.len()).ok());
+    (plan.extent, linked.fold(VirtRange::EMPTY, |hull, range| hull.hull(&range)))
 }

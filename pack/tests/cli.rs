@@ -1,6 +1,9 @@
 //! The program as a person runs it: what it says, how it ends, and what it leaves behind.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a step that fails is a test that fails")]
 
+#[path = "common/bzimage.rs"]
+mod bzimage;
+#[allow(dead_code, reason = "each test uses a part of it")]
 mod common;
 
 use std::fs;
@@ -8,10 +11,18 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use bzimage::bzimage;
 use common::place::Place;
 use common::{Kernel, note};
 use object::elf::EM_AARCH64;
 use pack::image::Image;
+
+/// The line that a kernel is refused with, without the kernel's name.
+fn refuses_kernel(place: &Place, content: &[u8]) -> String {
+    place.file("bad", content);
+    let line = place.refuses(&["bad", "-o", "image"]);
+    line.strip_prefix("bad: ").unwrap_or_else(|| panic!("{line}")).to_owned()
+}
 
 #[test]
 fn a_packed_kernel_comes_back_byte_for_byte() {
@@ -109,19 +120,19 @@ fn what_is_no_kernel_is_refused_in_one_line() {
         place.refuses(&["absent", "-o", "image"]),
         "absent: cannot be read: No such file or directory (os error 2)"
     );
-    assert_eq!(place.refuses_kernel(b""), "is empty: name a file that is not");
+    assert_eq!(refuses_kernel(&place, b""), "is empty: name a file that is not");
     assert_eq!(
-        place.refuses_kernel(b"hello\n"),
+        refuses_kernel(&place, b"hello\n"),
         "is text (begins with \"hello\"): expected an ELF file, a bzImage, or one of them compressed"
     );
     let arm = Kernel { machine: EM_AARCH64, ..Kernel::pvh() };
     assert_eq!(
-        place.refuses_kernel(&arm.elf()),
+        refuses_kernel(&place, &arm.elf()),
         "is an ELF file for AArch64 (little endian): expected one for x86 (x86-64 or i386)"
     );
     let mut cut = place.read("kernel");
     cut.truncate(cut.len() / 2);
-    assert!(place.refuses_kernel(&cut).starts_with("kernel: segment 1: "));
+    assert!(refuses_kernel(&place, &cut).starts_with("kernel: segment 1: "));
 }
 
 #[test]
@@ -130,13 +141,13 @@ fn a_kernel_that_stage0_cannot_enter_is_refused_in_its_words() {
     let guest_os = || (note::GUEST_OS, b"linux\0".to_vec());
     let linux = Kernel { notes: vec![guest_os()], ..Kernel::pvh() };
     assert_eq!(
-        place.refuses_kernel(&linux.elf()),
+        refuses_kernel(&place, &linux.elf()),
         "kernel: Linux without CONFIG_PVH: no note PHYS32_ENTRY, and no PV entry either: this is a Linux without Xen support: \
          take one that is built with CONFIG_PVH, as distributions' kernels are"
     );
     let unannounced = Kernel { section: Some("__ksymtab"), ..Kernel::without_notes() };
     assert_eq!(
-        place.refuses_kernel(&unannounced.elf()),
+        refuses_kernel(&place, &unannounced.elf()),
         "kernel: Linux without CONFIG_PVH: no note PHYS32_ENTRY, and no PV entry either: this is a Linux without Xen support: \
          take one that is built with CONFIG_PVH, as distributions' kernels are"
     );
@@ -144,11 +155,11 @@ fn a_kernel_that_stage0_cannot_enter_is_refused_in_its_words() {
     let entry = (note::ENTRY, Kernel::BASE.to_le_bytes().to_vec());
     let pv = Kernel { notes: vec![guest_os(), version, entry], ..Kernel::pvh() };
     assert_eq!(
-        place.refuses_kernel(&pv.elf()),
+        refuses_kernel(&place, &pv.elf()),
         "kernel: PV only: use type=pv (this stage0 enters kernels by PVH alone)"
     );
     assert_eq!(
-        place.refuses_kernel(&Kernel::without_notes().elf()),
+        refuses_kernel(&place, &Kernel::without_notes().elf()),
         "kernel: no Xen note and no section __xen_guest (this stage0 enters kernels by PVH alone)"
     );
     assert_eq!(
@@ -311,4 +322,47 @@ fn no_progress_is_shown_without_a_terminal() {
     let output = place.pack(&["kernel", "-o", "image", "--level", "1"]);
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(Path::new(&place.path("image")).is_file());
+}
+
+#[test]
+fn a_linux_without_xen_is_told_from_other_kernels() {
+    let place = Place::new();
+    let linux = Kernel { section: Some("__ksymtab"), ..Kernel::without_notes() };
+    let payload = zstd::bulk::compress(&linux.elf(), 1).unwrap();
+    let line = refuses_kernel(&place, &bzimage(&payload));
+    assert!(line.contains(": this is a Linux without Xen support: take one that is built with CONFIG_PVH"), "{line}");
+}
+
+#[test]
+fn an_initrd_that_is_too_large_is_refused_before_it_is_read() {
+    let place = Place::new();
+    // A hole: no byte of it is on the disk.
+    let file = fs::File::create(place.path("initrd")).unwrap();
+    file.set_len((3 << 30) + 1).unwrap();
+    assert_eq!(
+        place.refuses(&["kernel", "-o", "image", "--initrd", "initrd"]),
+        "initrd: holds more than 3072 MiB, which is the most that is taken: an initrd lies below 4 GiB: leave what is large \
+         to a disk"
+    );
+}
+
+#[test]
+fn what_a_kernel_calls_itself_is_shown() {
+    let place = Place::new();
+    let banner = "Linux version 6.9.9-test (builder@debian.org) (gcc 12 (Debian 12.2.0-14)) #3 SMP Debian 6.9.9-1 (2026-11-16)\n";
+    let id: Vec<u8> = (0..20).collect();
+    let kernel = Kernel { text: banner, build_id: Some(id), ..Kernel::pvh() };
+    place.file("kernel", &kernel.elf());
+    let lines = "build      #3 SMP Debian 6.9.9-1 (2026-11-16)\nmade by    Debian\n\
+                 build id   000102030405060708090a0b0c0d0e0f10111213\n";
+    let packing = place.succeeds(&["kernel", "-o", "image", "--codec", "none"]);
+    assert!(packing.starts_with("kernel     kernel, Linux 6.9.9-test\n") && packing.contains(lines), "{packing}");
+    let info = place.succeeds(&["info", "image"]);
+    assert!(info.contains(lines), "{info}");
+    let json: serde_json::Value = serde_json::from_str(&place.succeeds(&["info", "image", "--json"])).unwrap();
+    let kernel = &json["kernel"];
+    assert_eq!(kernel["linux_version"], "6.9.9-test");
+    assert_eq!(kernel["linux_build"], "#3 SMP Debian 6.9.9-1 (2026-11-16)");
+    assert_eq!(kernel["distribution"], "Debian");
+    assert_eq!(kernel["build_id"], "000102030405060708090a0b0c0d0e0f10111213");
 }

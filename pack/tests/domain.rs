@@ -1,6 +1,7 @@
 //! What a pack is for: whether it would boot, the file that lets xl boot it, what is in it, what changed in it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a step that fails is a test that fails")]
 
+#[allow(dead_code, reason = "each test uses a part of it")]
 mod common;
 
 use std::fs;

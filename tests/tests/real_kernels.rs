@@ -9,6 +9,7 @@ use harness::tools;
 use harness::trial::{self, Trouble, check};
 use pack::build::Request;
 use pack::compress::Settings;
+use pack::identity::Identity;
 use pack::image::Image;
 use pack::open::{self, Layer, Opened};
 use shared::format::Codec;
@@ -31,6 +32,9 @@ fn every_distribution_kernel_opens() -> Result<(), Trouble> {
         check(opened.layers == expected, format!("{at}: layers {:?}", opened.layers))?;
         let version = opened.linux_version.as_deref();
         check(version == Some(&kernel.release), format!("{at}: version {version:?}"))?;
+        let identity = Identity::of(&opened.elf);
+        let named = identity.linux_build.is_some() && identity.build_id.is_some();
+        check(named && identity.distribution.is_some(), format!("{at}: {identity:?}"))?;
         // The image without its layers says the same of itself.
         let inner = open::open_bytes(opened.elf).map_err(|(_, cause)| cause.to_string())?;
         check(inner.layers.is_empty(), format!("{at}: layers inside the ELF: {:?}", inner.layers))?;

@@ -8,6 +8,7 @@ use pack::compress::{DEFAULT_LEVEL, LEVELS};
 use pack::domain::Kind;
 use shared::format::Codec;
 use shared::kernel::EntryRule;
+use shared::memory::Builder;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -136,6 +137,15 @@ pub(crate) struct InfoArgs {
     /// List every frame
     #[arg(long, conflicts_with = "json")]
     pub(crate) frames: bool,
+    /// The size of the domain whose memory is drawn [default: a usual one above what is needed]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub(crate) memory: Option<u64>,
+    /// Whose habits the domain follows that is drawn
+    #[arg(long, value_enum, default_value_t = BuilderArg::Xen, conflicts_with = "json")]
+    pub(crate) builder: BuilderArg,
+    /// Also draw the domain's memory to a file, in SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -188,6 +198,33 @@ impl From<KindArg> for Kind {
         match arg {
             KindArg::Pvh => Self::Pvh,
             KindArg::Pv => Self::Pv,
+        }
+    }
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum BuilderArg {
+    /// Xen's toolstack
+    Xen,
+    /// QEMU
+    Qemu,
+}
+
+impl From<BuilderArg> for Builder {
+    fn from(arg: BuilderArg) -> Self {
+        match arg {
+            BuilderArg::Xen => Self::Xen,
+            BuilderArg::Qemu => Self::Qemu,
+        }
+    }
+}
+
+impl BuilderArg {
+    /// Its name, as [`pack::layout::Layout`] has it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Xen => "Xen",
+            Self::Qemu => "QEMU",
         }
     }
 }

@@ -8,9 +8,9 @@ use pack::domain::{Domain, Kind};
 use pack::image::{self, Image};
 use pack::stage0;
 use shared::kernel::Entry;
-use shared::memory::{Builder, MIB};
+use shared::memory::MIB;
 
-use super::args::{KindArg, memory};
+use super::args::{BuilderArg, KindArg, memory};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct CheckArgs {
@@ -30,23 +30,6 @@ pub(crate) struct CheckArgs {
     extra: String,
 }
 
-#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum BuilderArg {
-    /// Xen's toolstack
-    Xen,
-    /// QEMU
-    Qemu,
-}
-
-impl From<BuilderArg> for Builder {
-    fn from(arg: BuilderArg) -> Self {
-        match arg {
-            BuilderArg::Xen => Self::Xen,
-            BuilderArg::Qemu => Self::Qemu,
-        }
-    }
-}
-
 /// Says whether the pack would boot.
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let kind = Kind::from(args.kind);
@@ -56,7 +39,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let image = Image::parse(&bytes).with_context(name)?;
     let verdict = check(&image, stage0::EMBEDDED, &domain).with_context(name)?;
     let size = args.memory.map_or_else(String::new, |bytes| format!(" of {} MiB", bytes / MIB));
-    let builder = if args.builder == BuilderArg::Xen { "Xen" } else { "QEMU" };
+    let builder = args.builder.name();
     let boots = format!("{}: would boot in a {kind} domain{size} of {builder}'s\n", name());
     super::print(&(boots + &lines(&verdict)))?;
     Ok(())
@@ -64,7 +47,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
 
 /// What it would boot, and how.
 fn lines(verdict: &Verdict) -> String {
-    let linux = verdict.linux_version.as_ref().map(|version| format!("Linux {version}, "));
+    let linux = verdict.identity.linux_version.as_ref().map(|version| format!("Linux {version}, "));
     let entry = match verdict.plan.entry {
         Entry::Physical(entry) => format!("physical {entry}"),
         Entry::Virtual(entry) => format!("virtual {entry}"),

@@ -30,5 +30,5 @@ pub(super) fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
 fn info(path: &Path) -> Result<Info, ImageError> {
     let bytes = image::read(path)?;
     let at = |cause| ImageError { path: path.to_owned(), cause };
-    Info::of(&Image::parse(&bytes).map_err(at)?, stage0::EMBEDDED).map_err(at)
+    Info::of(&Image::parse(&bytes).map_err(at)?, stage0::EMBEDDED, None).map_err(at)
 }

@@ -3,11 +3,13 @@
 mod args;
 mod check;
 mod diff;
+mod draw;
 mod extract;
 mod info;
 mod kernel;
 mod make;
 mod stage0;
+mod svg;
 mod text;
 mod xl;
 
@@ -35,7 +37,8 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
 
 /// Prints what a command found. A reader that has seen enough, such as `head`, is no error.
 fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    // Colours, of which some texts have any, are for terminals.
+    let mut out = anstream::AutoStream::auto(io::stdout().lock());
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other,

@@ -113,9 +113,11 @@ fn usual_memory(need: u64) -> u64 {
 /// What is packed, for people.
 fn comment(image: &Image<'_>, verdict: &Verdict) -> String {
     let digest = hex(image.manifest.digest());
-    let kernel = match &verdict.linux_version {
+    let guest_os = &verdict.reading.kernel.xen.guest_os;
+    let kernel = match &verdict.identity.linux_version {
         Some(version) => format!("Linux {version}"),
-        None => "a kernel".to_owned(),
+        None if guest_os.is_empty() => "a kernel".to_owned(),
+        None => guest_os.to_string(),
     };
     format!("# {kernel}, entered by {}; pack sha256:{digest}\n", verdict.plan.protocol)
 }

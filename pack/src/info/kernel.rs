@@ -6,6 +6,7 @@ use shared::kernel::{Class, Entry, Metadata, Plan, Protocol, Source};
 use shared::memory::{Builder, PhysRange};
 
 use crate::explain::{Explanation, explain};
+use crate::identity::Identity;
 use crate::need::Surroundings;
 use crate::reading::{ENTERED, Reading};
 
@@ -14,8 +15,9 @@ use crate::reading::{ENTERED, Reading};
 pub struct KernelInfo {
     /// "ELF32" or "ELF64".
     pub class: &'static str,
-    /// Linux' release, if this is one.
-    pub linux_version: Option<String>,
+    /// What it is called.
+    #[serde(flatten)]
+    pub identity: Identity,
     /// e_entry.
     pub elf_entry: u64,
     /// What it says of itself to Xen.
@@ -125,7 +127,7 @@ pub struct MemoryInfo {
 
 impl KernelInfo {
     /// What `stage0` makes of the kernel that was `reading`, in the pack of `manifest`.
-    pub fn of(reading: &Reading, linux_version: Option<String>, stage0: &[u8], manifest: &Manifest<'_>) -> Self {
+    pub fn of(reading: &Reading, identity: Identity, stage0: &[u8], manifest: &Manifest<'_>) -> Self {
         let kernel = &reading.kernel;
         let protocols = [Protocol::Pvh, Protocol::Pv, Protocol::Direct];
         Self {
@@ -133,7 +135,7 @@ impl KernelInfo {
                 Class::Elf32 => "ELF32",
                 Class::Elf64 => "ELF64",
             },
-            linux_version,
+            identity,
             elf_entry: kernel.elf_entry,
             notes: NotesInfo::of(&kernel.xen),
             protocols: protocols.map(|protocol| ProtocolInfo::of(reading, protocol, stage0, manifest)).into(),

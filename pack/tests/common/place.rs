@@ -72,11 +72,4 @@ impl Place {
         assert_eq!(line.matches('\n').count(), 1, "{line}");
         line.trim_end().to_owned()
     }
-
-    /// The line that it refuses a kernel with, without the kernel's name.
-    pub(crate) fn refuses_kernel(&self, content: &[u8]) -> String {
-        self.file("bad", content);
-        let line = self.refuses(&["bad", "-o", "image"]);
-        line.strip_prefix("bad: ").unwrap_or_else(|| panic!("{line}")).to_owned()
-    }
 }
