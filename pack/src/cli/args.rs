@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Extract(super::extract::ExtractArgs),
     /// Show what is not the same in two packs
     Diff(super::diff::DiffArgs),
+    /// Write what belongs to this program: stage0, manual pages, completions for shells
+    Share(super::share::ShareArgs),
 }
 
 #[derive(clap::Args, Debug)]

@@ -8,6 +8,7 @@ mod extract;
 mod info;
 mod kernel;
 mod make;
+mod share;
 mod stage0;
 mod svg;
 mod text;
@@ -29,6 +30,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Xl(args)) => xl::run(&args),
         Some(Command::Extract(args)) => extract::run(&args),
+        Some(Command::Share(args)) => share::run(&args),
         Some(Command::Diff(args)) => return diff::run(&args),
         None => make::run(args.make),
     };
