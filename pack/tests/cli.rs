@@ -341,7 +341,7 @@ fn an_initrd_that_is_too_large_is_refused_before_it_is_read() {
     file.set_len((3 << 30) + 1).unwrap();
     assert_eq!(
         place.refuses(&["kernel", "-o", "image", "--initrd", "initrd"]),
-        "initrd: holds more than 3072 MiB, which is the most that is taken: an initrd lies below 4 GiB: leave what is large \
+        "initrd: holds more than 3145728 KiB, which is the most that is taken: an initrd lies below 4 GiB: leave what is large \
          to a disk"
     );
 }
