@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use common::place::Place;
 
-const COMMANDS: [&str; 7] = ["stage0", "info", "check", "xl", "extract", "diff", "share"];
+const COMMANDS: [&str; 8] = ["stage0", "info", "check", "xl", "run", "extract", "diff", "share"];
 
 fn text(place: &Place, path: &str) -> String {
     String::from_utf8(place.read(path)).unwrap()

@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Check(super::check::CheckArgs),
     /// Print a domain's file for xl
     Xl(super::xl::XlArgs),
+    /// Start a pack or a kernel here and now
+    Run(super::run::RunArgs),
     /// Take a pack apart
     Extract(super::extract::ExtractArgs),
     /// Show what is not the same in two packs
@@ -115,7 +117,7 @@ impl MakeArgs {
 }
 
 /// Ends the program for an error that the grammar cannot express.
-fn usage(message: &str) -> ! {
+pub(crate) fn usage(message: &str) -> ! {
     Args::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
 }
 

@@ -8,6 +8,7 @@ mod extract;
 mod info;
 mod kernel;
 mod make;
+mod run;
 mod share;
 mod stage0;
 mod svg;
@@ -31,6 +32,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         Some(Command::Xl(args)) => xl::run(&args),
         Some(Command::Extract(args)) => extract::run(&args),
         Some(Command::Share(args)) => share::run(&args),
+        Some(Command::Run(args)) => return run::run(&args),
         Some(Command::Diff(args)) => return diff::run(&args),
         None => make::run(args.make),
     };

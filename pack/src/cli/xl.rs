@@ -106,7 +106,8 @@ fn choose(args: &XlArgs, image: &Image<'_>) -> anyhow::Result<(Kind, Verdict)> {
     others.into_iter().find_map(|kind| with(kind).ok()).ok_or_else(|| refused.into())
 }
 
-fn usual_memory(need: u64) -> u64 {
+/// What a domain gets that nobody gave a size.
+pub(super) fn usual_memory(need: u64) -> u64 {
     USUAL_MEMORY.max((need + MORE_MEMORY).next_multiple_of(128 * MIB))
 }
 
