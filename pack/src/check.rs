@@ -2,13 +2,13 @@
 
 use shared::cmdline::{self, CmdlineError};
 use shared::kernel::{Plan, PlanError, Protocol};
-use shared::memory::{ArrangeError, MIB, NeedError};
+use shared::memory::MIB;
 
 use crate::advice;
 use crate::domain::{Domain, Kind};
 use crate::identity::Identity;
 use crate::image::{Image, ImageCause};
-use crate::need::Surroundings;
+use crate::need::{NoPlace, Surroundings};
 use crate::reading::{ENTERED, Reading, Refusal};
 
 /// A pack that would boot.
@@ -66,12 +66,9 @@ pub enum Obstacle {
         /// Bytes that there are.
         given: u64,
     },
-    /// No domain is large enough.
-    #[error("{0}")]
-    Never(NeedError),
-    /// Large enough, and yet something has no place.
-    #[error("{0}")]
-    NoPlace(ArrangeError),
+    /// Something has no place in it.
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
 }
 
 /// Looks whether the pack in `image` would boot in `domain`, by `stage0`, an image. Every hash in the pack is checked.
@@ -81,12 +78,12 @@ pub fn check(image: &Image<'_>, stage0: &[u8], domain: &Domain<'_>) -> Result<Ve
     let plan = plan(&reading, domain.kind)?;
     let cmdline = kernel_cmdline(image, domain)?;
     let surroundings = Surroundings::new(stage0, &image.manifest, domain.builder);
-    let need = surroundings.need(&plan).map_err(Obstacle::Never)?;
+    let need = surroundings.need(&plan)?;
     if let Some(given) = domain.memory {
         match surroundings.arrange(&plan, given) {
             Ok(_) => {}
             Err(_) if given < need => return Err(Obstacle::TooSmall { needed: need, given }),
-            Err(error) => return Err(Obstacle::NoPlace(error)),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(Verdict { identity: Identity::of(&elf), reading, plan, cmdline, need })

@@ -4,6 +4,7 @@ use std::fmt;
 
 use shared::kernel::{Decisions, Kernel, PlanError, Protocol};
 use shared::memory::Builder;
+use shared::xen::pv::MAX_PV_CMDLINE;
 
 /// A kind of domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +35,11 @@ impl Kind {
         }
     }
 
-    /// Most bytes of a command line that a kernel gets in it. PV's start_info has 1024 with the NUL (public/xen.h,
-    /// MAX_GUEST_CMDLINE).
+    /// Most bytes of a command line that a kernel gets in it. PV's start_info bounds it.
     pub const fn cmdline_limit(self) -> usize {
         match self {
             Self::Pvh => shared::cmdline::MAX_LEN,
-            Self::Pv => 1023,
+            Self::Pv => MAX_PV_CMDLINE,
         }
     }
 }

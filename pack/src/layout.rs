@@ -4,6 +4,7 @@ use serde::Serialize;
 use shared::format::Manifest;
 use shared::kernel::{Mapping, Plan, Protocol};
 use shared::memory::{ArrangeError, Builder, Claim, ClaimError, Holder, MIB, PhysRange, shifted};
+use shared::pv::StartOfDay;
 
 use crate::need::{Arranged, Surroundings};
 use crate::reading::Reading;
@@ -125,7 +126,7 @@ impl Layout {
         };
         match surroundings.domain(plan, memory) {
             Ok(arranged) => layout.fill(plan, &arranged),
-            Err(error) => layout.conflict = Some(Conflict::of(&error, &[])),
+            Err(error) => layout.conflict = Some(Conflict { message: error.to_string(), start: None, end: None }),
         }
         for list in [&mut layout.before, &mut layout.after, &mut layout.virtual_after] {
             list.sort_by_key(|held| held.start);
@@ -143,7 +144,9 @@ impl Layout {
         self.before = vec![
             held(arranged.stage0, Who::Stage0, Holder::Stage0.to_string()),
             held(arranged.pack, Who::Pack, Holder::Pack.to_string()),
+            held(arranged.structures, Who::Structures, Holder::Structures.to_string()),
         ];
+        self.before.retain(|held| held.start != held.end);
         match &arranged.arrangement {
             Err(error) => {
                 self.after = segments(plan, 0);
@@ -152,6 +155,13 @@ impl Layout {
             Ok(arrangement) => {
                 let claims = arrangement.claims.list().iter().filter(|claim| claim.holder != Holder::Kernel);
                 self.after = claims.map(of_claim).chain(segments(plan, arrangement.shift)).collect();
+                if let Some(start_of_day) = &arranged.start_of_day {
+                    self.after.extend(around(start_of_day));
+                    let (start, len) = (start_of_day.virt_base.0, start_of_day.mapped_end.0);
+                    let label = "the kernel and what lies around it".to_owned();
+                    self.virtual_after =
+                        vec![Held { start, end: start.saturating_add(len), holder: Who::Kernel, label }];
+                }
                 let kernel = (plan.extent.start().0, plan.extent.start().0.wrapping_add(arrangement.shift));
                 let moves = [
                     (Who::Stage0, arranged.stage0.start().0, arrangement.stage0.start().0),
@@ -216,6 +226,22 @@ fn segments(plan: &Plan, shift: u64) -> Vec<Held> {
         shifted(&PhysRange::new(symbols.headers_at.start(), end).ok()?, shift)
     });
     places.chain(symbols.map(|range| held(range, Who::Kernel, "kernel, symbol table".to_owned()))).collect()
+}
+
+/// What a PV kernel is started with.
+fn around(start_of_day: &StartOfDay) -> impl Iterator<Item = Held> {
+    let parts = [
+        (start_of_day.module, "the kernel's module"),
+        (start_of_day.p2m, "the kernel's list of frames"),
+        (start_of_day.p2m_tables, "page tables for that"),
+        (start_of_day.start_info, "the kernel's start_info"),
+        (start_of_day.xenstore, "the ring for xenstore"),
+        (start_of_day.console, "the ring for the console"),
+        (start_of_day.tables_at, "the kernel's page tables"),
+        (start_of_day.stack, "the kernel's stack"),
+    ];
+    let there = parts.into_iter().filter(|(range, _)| !range.is_empty());
+    there.map(|(range, label)| held(range, Who::StartInfo, label.to_owned()))
 }
 
 /// Where the kernel finds itself mapped, by its plan.

@@ -7,7 +7,7 @@ use shared::memory::{Builder, PhysRange};
 
 use crate::explain::{Explanation, explain};
 use crate::identity::Identity;
-use crate::need::Surroundings;
+use crate::need::{NoPlace, Surroundings};
 use crate::reading::{ENTERED, Reading};
 
 /// The kernel, as stage0 reads it.
@@ -168,7 +168,7 @@ impl ProtocolInfo {
 }
 
 impl MemoryInfo {
-    fn of(builder: &'static str, need: Result<u64, shared::memory::NeedError>) -> Self {
+    fn of(builder: &'static str, need: Result<u64, NoPlace>) -> Self {
         match need {
             Ok(need) => Self { builder, need: Some(need), refused: None },
             Err(error) => Self { builder, need: None, refused: Some(error.to_string()) },
