@@ -92,6 +92,14 @@ impl<'a> Image<'a> {
         Ok(stored)
     }
 
+    /// Checks every hash in the pack. Gives the kernel's ELF file.
+    pub fn check(&self) -> Result<Vec<u8>, ImageCause> {
+        for member in self.manifest.members().skip(1) {
+            self.content(&member)?;
+        }
+        self.kernel()
+    }
+
     /// The kernel's ELF file, decoded, every hash checked.
     pub fn kernel(&self) -> Result<Vec<u8>, ImageCause> {
         let kernel = self.manifest.kernel();

@@ -34,7 +34,7 @@ pub enum InputCause {
     #[error("is empty: name a file that is not")]
     Empty,
     /// More than is taken.
-    #[error("holds more than {} MiB, which is the most that is taken", limit >> 20)]
+    #[error("holds more than {} KiB, which is the most that is taken", limit >> 10)]
     TooLarge {
         /// Most bytes taken.
         limit: u64,

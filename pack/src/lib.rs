@@ -1,15 +1,23 @@
 //! The host side of mstrap: opens kernels, writes packs, looks into them.
 #![forbid(unsafe_code)]
 
+pub mod advice;
 pub mod build;
+pub mod check;
 pub mod compress;
 mod cut;
+pub mod diff;
+pub mod domain;
 pub mod explain;
+pub mod extract;
+pub mod identity;
 pub mod image;
 pub mod info;
 pub mod input;
-mod need;
+pub mod layout;
+pub mod need;
 pub mod open;
 pub mod output;
 pub mod reading;
 pub mod stage0;
+pub mod xl;

@@ -2,10 +2,13 @@
 
 use shared::kernel::{Decisions, Kernel, Outside, Plan, PlanError, Protocol, ReadError, SliceFile};
 
+use crate::advice;
+
 /// The protocols that the stage0 of this version enters kernels by.
 pub const ENTERED: [Protocol; 2] = [Protocol::Pvh, Protocol::Pv];
 
 /// What stage0 says of a kernel.
+#[derive(Debug)]
 pub struct Reading {
     /// The kernel.
     pub kernel: Kernel,
@@ -20,8 +23,11 @@ pub enum Refusal {
     #[error("{0}")]
     Read(ReadError<Outside>),
     /// No domain could start it.
-    #[error("{0}")]
-    Plan(PlanError),
+    #[error("{why}{}", advice::on_plan(.why))]
+    Plan {
+        /// Why.
+        why: PlanError,
+    },
     /// There is an entry, but none that stage0 knows.
     #[error("{why} (this stage0 enters kernels by {} alone)", names(&ENTERED))]
     NotEntered {
@@ -34,7 +40,7 @@ impl Reading {
     /// Reads the kernel in `elf`. Refused is what stage0 would refuse in every domain.
     pub fn of(elf: &[u8], decisions: &Decisions) -> Result<Self, Refusal> {
         let kernel = Kernel::read(&mut SliceFile(elf)).map_err(Refusal::Read)?;
-        let protocol = kernel.recorded_protocol(decisions).map_err(Refusal::Plan)?;
+        let protocol = kernel.recorded_protocol(decisions).map_err(|why| Refusal::Plan { why })?;
         let reading = Self { kernel, decisions: Decisions { protocol, ..*decisions } };
         if ENTERED.into_iter().any(|protocol| reading.plan(protocol).is_ok()) {
             return Ok(reading);

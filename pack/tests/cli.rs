@@ -1,85 +1,27 @@
 //! The program as a person runs it: what it says, how it ends, and what it leaves behind.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a step that fails is a test that fails")]
 
+#[path = "common/bzimage.rs"]
+mod bzimage;
+#[allow(dead_code, reason = "each test uses a part of it")]
 mod common;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use bzimage::bzimage;
+use common::place::Place;
 use common::{Kernel, note};
 use object::elf::EM_AARCH64;
 use pack::image::Image;
-use tempfile::TempDir;
 
-/// A folder, and the program run in it.
-struct Place(TempDir);
-
-impl Place {
-    /// A folder with a kernel for PVH in it, `kernel`.
-    fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        place.file("kernel", &Kernel::pvh().elf());
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn file(&self, name: &str, content: &[u8]) {
-        fs::write(self.path(name), content).unwrap();
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path(name)).unwrap()
-    }
-
-    /// The names in the folder.
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.path()).unwrap();
-        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    fn pack(&self, words: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_pack"))
-            .current_dir(self.0.path())
-            .env_remove("PACK_STAGE0")
-            .args(words)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    /// What it prints where it succeeds.
-    fn succeeds(&self, words: &[&str]) -> String {
-        let output = self.pack(words);
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The one line that it refuses with; nothing may be left behind.
-    fn refuses(&self, words: &[&str]) -> String {
-        let before = self.names();
-        let output = self.pack(words);
-        assert_eq!(output.status.code(), Some(1), "{words:?}");
-        assert_eq!(self.names(), before, "{words:?}: files");
-        assert!(output.stdout.is_empty(), "{words:?}: standard output");
-        let text = String::from_utf8(output.stderr).unwrap();
-        let line = text.strip_prefix("pack: error: ").unwrap_or_else(|| panic!("{text}"));
-        assert_eq!(line.matches('\n').count(), 1, "{line}");
-        line.trim_end().to_owned()
-    }
-
-    /// The line that it refuses a kernel with, without the kernel's name.
-    fn refuses_kernel(&self, content: &[u8]) -> String {
-        self.file("bad", content);
-        let line = self.refuses(&["bad", "-o", "image"]);
-        line.strip_prefix("bad: ").unwrap_or_else(|| panic!("{line}")).to_owned()
-    }
+/// The line that a kernel is refused with, without the kernel's name.
+fn refuses_kernel(place: &Place, content: &[u8]) -> String {
+    place.file("bad", content);
+    let line = place.refuses(&["bad", "-o", "image"]);
+    line.strip_prefix("bad: ").unwrap_or_else(|| panic!("{line}")).to_owned()
 }
 
 #[test]
@@ -120,7 +62,7 @@ fn the_same_request_gives_the_same_pack_on_any_number_of_cores() {
     // The program sees the cores that it may run on. taskset is of util-linux, which every Debian and Ubuntu has.
     let output = Command::new("taskset")
         .args(["-c", "0", env!("CARGO_BIN_EXE_pack"), "kernel", "-o", "c", "--level", "3"])
-        .current_dir(place.0.path())
+        .current_dir(place.folder())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -178,26 +120,26 @@ fn what_is_no_kernel_is_refused_in_one_line() {
         place.refuses(&["absent", "-o", "image"]),
         "absent: cannot be read: No such file or directory (os error 2)"
     );
-    assert_eq!(place.refuses_kernel(b""), "is empty: name a file that is not");
+    assert_eq!(refuses_kernel(&place, b""), "is empty: name a file that is not");
     assert_eq!(
-        place.refuses_kernel(b"hello\n"),
+        refuses_kernel(&place, b"hello\n"),
         "is text (begins with \"hello\"): expected an ELF file, a bzImage, or one of them compressed"
     );
     let arm = Kernel { machine: EM_AARCH64, ..Kernel::pvh() };
     assert_eq!(
-        place.refuses_kernel(&arm.elf()),
+        refuses_kernel(&place, &arm.elf()),
         "is an ELF file for AArch64 (little endian): expected one for x86 (x86-64 or i386)"
     );
     let mut cut = place.read("kernel");
     cut.truncate(cut.len() / 2);
-    assert!(place.refuses_kernel(&cut).starts_with("kernel: segment 1: "));
+    assert!(refuses_kernel(&place, &cut).starts_with("kernel: segment 1: "));
     // Linux' setup header: one sector of setup, boot protocol 2.15, a payload of 511 bytes, none of which is there.
     let mut image = [0; 1024];
     let header: [(usize, &[u8]); 5] =
         [(0x1f1, &[1]), (0x1fe, &[0x55, 0xaa]), (0x202, b"HdrS"), (0x206, &[15, 2]), (0x24c, &[0xff, 1])];
     header.iter().for_each(|(at, field)| image[*at..][..field.len()].copy_from_slice(field));
     assert_eq!(
-        place.refuses_kernel(&image),
+        refuses_kernel(&place, &image),
         "is a truncated bzImage: its payload ends at byte 1535, the file has 1024: get the whole file"
     );
 }
@@ -208,24 +150,19 @@ fn a_kernel_that_stage0_cannot_enter_is_refused_in_its_words() {
     let guest_os = || (note::GUEST_OS, b"linux\0".to_vec());
     let linux = Kernel { notes: vec![guest_os()], ..Kernel::pvh() };
     assert_eq!(
-        place.refuses_kernel(&linux.elf()),
-        "kernel: Linux without CONFIG_PVH: no note PHYS32_ENTRY, and no PV entry either"
+        refuses_kernel(&place, &linux.elf()),
+        "kernel: Linux without CONFIG_PVH: no note PHYS32_ENTRY, and no PV entry either: this is a Linux without Xen support: \
+         take one that is built with CONFIG_PVH, as distributions' kernels are"
     );
     let unannounced = Kernel { section: Some("__ksymtab"), ..Kernel::without_notes() };
     assert_eq!(
-        place.refuses_kernel(&unannounced.elf()),
-        "kernel: Linux without CONFIG_PVH: no note PHYS32_ENTRY, and no PV entry either"
-    );
-    let version = (note::XEN_VERSION, b"xen-3.0\0".to_vec());
-    let entry = (note::ENTRY, Kernel::BASE.to_le_bytes().to_vec());
-    let pv = Kernel { notes: vec![guest_os(), version, entry], ..Kernel::pvh() };
-    assert_eq!(
-        place.refuses_kernel(&pv.elf()),
-        "kernel: PV only: use type=pv (this stage0 enters kernels by PVH alone)"
+        refuses_kernel(&place, &unannounced.elf()),
+        "kernel: Linux without CONFIG_PVH: no note PHYS32_ENTRY, and no PV entry either: this is a Linux without Xen support: \
+         take one that is built with CONFIG_PVH, as distributions' kernels are"
     );
     assert_eq!(
-        place.refuses_kernel(&Kernel::without_notes().elf()),
-        "kernel: no Xen note and no section __xen_guest (this stage0 enters kernels by PVH alone)"
+        refuses_kernel(&place, &Kernel::without_notes().elf()),
+        "kernel: no Xen note and no section __xen_guest (this stage0 enters kernels by PVH and PV alone)"
     );
     assert_eq!(
         place.refuses(&["kernel", "-o", "image", "--virt-base", "0x1000"]),
@@ -324,7 +261,7 @@ fn usage_errors_have_a_status_of_their_own() {
     let level = place.pack(&["kernel", "-o", "image", "--codec", "lz4", "--level", "3"]);
     assert_eq!(level.status.code(), Some(2));
     let help = place.succeeds(&["--help"]);
-    assert!(help.contains("Examples:") && help.contains("ramdisk = \"image.pack\""), "{help}");
+    assert!(help.contains("Examples:") && help.contains("ramdisk = \"/path/image.pack\""), "{help}");
 }
 
 #[test]
@@ -370,7 +307,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = Command::new(env!("CARGO_BIN_EXE_pack"))
-            .current_dir(place.0.path())
+            .current_dir(place.folder())
             .args(words)
             .stdout(writer)
             .stderr(Stdio::piped())
@@ -387,4 +324,47 @@ fn no_progress_is_shown_without_a_terminal() {
     let output = place.pack(&["kernel", "-o", "image", "--level", "1"]);
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(Path::new(&place.path("image")).is_file());
+}
+
+#[test]
+fn a_linux_without_xen_is_told_from_other_kernels() {
+    let place = Place::new();
+    let linux = Kernel { section: Some("__ksymtab"), ..Kernel::without_notes() };
+    let payload = zstd::bulk::compress(&linux.elf(), 1).unwrap();
+    let line = refuses_kernel(&place, &bzimage(&payload));
+    assert!(line.contains(": this is a Linux without Xen support: take one that is built with CONFIG_PVH"), "{line}");
+}
+
+#[test]
+fn an_initrd_that_is_too_large_is_refused_before_it_is_read() {
+    let place = Place::new();
+    // A hole: no byte of it is on the disk.
+    let file = fs::File::create(place.path("initrd")).unwrap();
+    file.set_len((3 << 30) + 1).unwrap();
+    assert_eq!(
+        place.refuses(&["kernel", "-o", "image", "--initrd", "initrd"]),
+        "initrd: holds more than 3145728 KiB, which is the most that is taken: an initrd lies below 4 GiB: leave what is large \
+         to a disk"
+    );
+}
+
+#[test]
+fn what_a_kernel_calls_itself_is_shown() {
+    let place = Place::new();
+    let banner = "Linux version 6.9.9-test (builder@debian.org) (gcc 12 (Debian 12.2.0-14)) #3 SMP Debian 6.9.9-1 (2026-11-16)\n";
+    let id: Vec<u8> = (0..20).collect();
+    let kernel = Kernel { text: banner, build_id: Some(id), ..Kernel::pvh() };
+    place.file("kernel", &kernel.elf());
+    let lines = "build      #3 SMP Debian 6.9.9-1 (2026-11-16)\nmade by    Debian\n\
+                 build id   000102030405060708090a0b0c0d0e0f10111213\n";
+    let packing = place.succeeds(&["kernel", "-o", "image", "--codec", "none"]);
+    assert!(packing.starts_with("kernel     kernel, Linux 6.9.9-test\n") && packing.contains(lines), "{packing}");
+    let info = place.succeeds(&["info", "image"]);
+    assert!(info.contains(lines), "{info}");
+    let json: serde_json::Value = serde_json::from_str(&place.succeeds(&["info", "image", "--json"])).unwrap();
+    let kernel = &json["kernel"];
+    assert_eq!(kernel["linux_version"], "6.9.9-test");
+    assert_eq!(kernel["linux_build"], "#3 SMP Debian 6.9.9-1 (2026-11-16)");
+    assert_eq!(kernel["distribution"], "Debian");
+    assert_eq!(kernel["build_id"], "000102030405060708090a0b0c0d0e0f10111213");
 }

@@ -9,11 +9,16 @@ use crate::Missing;
 /// Raised whenever what is in an entry, or how it is made, changes: older entries are then left unused.
 const LAYOUT: u32 = 1;
 
-/// Cargo's target directory of this workspace.
+/// Cargo's target directory of this workspace; a folder of the user's where an installed program has no workspace any more.
 pub fn target() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(dir) if !dir.is_empty() => workspace().join(dir),
-        _ => workspace().join("target"),
+        _ if workspace().is_dir() => workspace().join("target"),
+        _ => {
+            let home = || Some(env::home_dir()?.join(".cache"));
+            let user = env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from).or_else(home);
+            user.unwrap_or_else(env::temp_dir).join("mstrap")
+        }
     }
 }
 

@@ -28,6 +28,7 @@ pub mod tools;
 mod tree;
 pub mod trial;
 pub mod xen;
+pub mod xl;
 
 pub use machine::{Board, Machine};
 pub use missing::Missing;

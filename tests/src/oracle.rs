@@ -95,15 +95,7 @@ impl Oracle {
             let request = Request { package: PACKAGE, backports: false, choose: |name| name != "libc6", files: &[] };
             Apt::other(RELEASE)?.unpack(request, folder).map(drop)
         })?;
-        let source = cache::workspace().join("tests/oracle/libelf.c");
-        let folder = cache::target().join("oracle");
-        let failed = |why: String| Missing::new("a C compiler", why).remedy("apt-get install gcc libc6-dev");
-        std::fs::create_dir_all(&folder).map_err(|error| failed(error.to_string()))?;
-        // Renamed when it is whole: another process may be at the same.
-        let (partial, program) = (folder.join(format!("libelf-{}", std::process::id())), folder.join("libelf"));
-        compile(&source, &partial).map_err(failed)?;
-        std::fs::rename(&partial, &program).map_err(|error| failed(error.to_string()))?;
-        Ok(Self { program, tree })
+        Ok(Self { program: program("libelf")?, tree })
     }
 
     /// Asks about `questions`, all in one run of the program.
@@ -136,6 +128,19 @@ impl Oracle {
             Err(trouble) => Err(Trouble::Failed(format!("the oracle ended with {status}: {trouble:?}"))),
         }
     }
+}
+
+/// Builds the program of `tests/oracle` that has this name.
+pub(crate) fn program(name: &str) -> Result<PathBuf, Missing> {
+    let source = cache::workspace().join("tests/oracle").join(format!("{name}.c"));
+    let folder = cache::target().join("oracle");
+    let failed = |why: String| Missing::new("a C compiler", why).remedy("apt-get install gcc libc6-dev");
+    std::fs::create_dir_all(&folder).map_err(|error| failed(error.to_string()))?;
+    // Renamed when it is whole: another process may be at the same.
+    let (partial, program) = (folder.join(format!("{name}-{}", std::process::id())), folder.join(name));
+    compile(&source, &partial).map_err(failed)?;
+    std::fs::rename(&partial, &program).map_err(|error| failed(error.to_string()))?;
+    Ok(program)
 }
 
 fn compile(source: &Path, program: &Path) -> Result<(), String> {

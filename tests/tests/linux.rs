@@ -51,7 +51,7 @@ fn packed(name: &str, kernel: Kernel, words: &str) -> Result<Packed, Trouble> {
     };
     let pack = request.build(&|_| {}).map_err(|error| error.to_string())?.pack;
     let image = Image::parse(&pack).map_err(|error| error.to_string())?;
-    let info = Info::of(&image, stage0::EMBEDDED).map_err(|error| error.to_string())?;
+    let info = Info::of(&image, stage0::EMBEDDED, None).map_err(|error| error.to_string())?;
     let file = folder()?.join(format!("{name}.pack"));
     fs::write(&file, &pack)?;
     Ok(Packed { kernel, file, info })

@@ -9,6 +9,7 @@ use harness::tools;
 use harness::trial::{self, Trouble, check};
 use pack::build::Request;
 use pack::compress::Settings;
+use pack::identity::Identity;
 use pack::image::Image;
 use pack::info::Info;
 use pack::open::{self, Layer, Opened};
@@ -37,6 +38,9 @@ fn every_distribution_kernel_opens() -> Result<(), Trouble> {
         check(opened.layers == expected, format!("{at}: layers {:?}", opened.layers))?;
         let version = opened.linux_version.as_deref();
         check(version == Some(&kernel.release), format!("{at}: version {version:?}"))?;
+        let identity = Identity::of(&opened.elf);
+        let named = identity.linux_build.is_some() && identity.build_id.is_some();
+        check(named && identity.distribution.is_some(), format!("{at}: {identity:?}"))?;
         // The image without its layers says the same of itself.
         let inner = open::open_bytes(opened.elf).map_err(|(_, cause)| cause.to_string())?;
         check(inner.layers.is_empty(), format!("{at}: layers inside the ELF: {:?}", inner.layers))?;
@@ -73,7 +77,7 @@ fn zstd_decodes() -> Result<(), Trouble> {
 fn info_of_segments() -> Result<(), Trouble> {
     let pack = packed(&opened(&any_kernel()?)?.elf, Codec::None)?;
     let image = Image::parse(&pack).map_err(|cause| cause.to_string())?;
-    let info = Info::of(&image, EMBEDDED).map_err(|cause| cause.to_string())?;
+    let info = Info::of(&image, EMBEDDED, None).map_err(|cause| cause.to_string())?;
     let protocols = info.kernel.iter().flat_map(|kernel| &kernel.protocols);
     let plans: Vec<_> = protocols.filter_map(|protocol| protocol.plan.as_ref()).collect();
     let [pvh, pv, direct] = plans[..] else { return Err(format!("{} plans", plans.len()).into()) };

@@ -5,21 +5,25 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use pack::compress::{DEFAULT_LEVEL, LEVELS};
+use pack::domain::Kind;
 use shared::format::Codec;
 use shared::kernel::EntryRule;
+use shared::memory::Builder;
 
 const EXAMPLES: &str = "\
 Examples:
   pack vmlinuz -o image.pack --initrd initrd.img --cmdline 'root=/dev/xvda1 ro'
       pack a distribution's kernel and initrd
-  pack stage0 -o stage0
+  pack stage0 -o stage0.elf
       write the loader that starts such an image
   pack info image.pack
       show what is in it, and what the loader will do with it
-
-For xl, name both in the domain's configuration:
-  kernel  = \"stage0\"
-  ramdisk = \"image.pack\"
+  pack check image.pack --memory 256M
+      would it boot in a domain of that size?
+  pack xl image.pack --memory 512M > guest.cfg
+      write the domain's file for xl, which names both:
+      kernel  = \"/path/stage0.elf\"
+      ramdisk = \"/path/image.pack\"
 
 A kernel file named like a command is reached by its path: pack ./info -o image.pack";
 
@@ -46,6 +50,18 @@ pub(crate) enum Command {
     Stage0(Stage0Args),
     /// Show what is in a pack, and what stage0 will do with it
     Info(InfoArgs),
+    /// Say whether a pack would boot in a domain, and why not
+    Check(super::check::CheckArgs),
+    /// Print a domain's file for xl
+    Xl(super::xl::XlArgs),
+    /// Start a pack or a kernel here and now
+    Run(super::run::RunArgs),
+    /// Take a pack apart
+    Extract(super::extract::ExtractArgs),
+    /// Show what is not the same in two packs
+    Diff(super::diff::DiffArgs),
+    /// Write what belongs to this program: stage0, manual pages, completions for shells
+    Share(super::share::ShareArgs),
 }
 
 #[derive(clap::Args, Debug)]
@@ -101,7 +117,7 @@ impl MakeArgs {
 }
 
 /// Ends the program for an error that the grammar cannot express.
-fn usage(message: &str) -> ! {
+pub(crate) fn usage(message: &str) -> ! {
     Args::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
 }
 
@@ -125,6 +141,15 @@ pub(crate) struct InfoArgs {
     /// List every frame
     #[arg(long, conflicts_with = "json")]
     pub(crate) frames: bool,
+    /// The size of the domain whose memory is drawn [default: a usual one above what is needed]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub(crate) memory: Option<u64>,
+    /// Whose habits the domain follows that is drawn
+    #[arg(long, value_enum, default_value_t = BuilderArg::Xen, conflicts_with = "json")]
+    pub(crate) builder: BuilderArg,
+    /// Also draw the domain's memory to a file, in SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -162,6 +187,64 @@ impl From<EntryArg> for EntryRule {
             EntryArg::Virtual => Self::Virtual,
         }
     }
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum KindArg {
+    /// A virtual machine without emulated devices
+    Pvh,
+    /// Paravirtualised
+    Pv,
+}
+
+impl From<KindArg> for Kind {
+    fn from(arg: KindArg) -> Self {
+        match arg {
+            KindArg::Pvh => Self::Pvh,
+            KindArg::Pv => Self::Pv,
+        }
+    }
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum BuilderArg {
+    /// Xen's toolstack
+    Xen,
+    /// QEMU
+    Qemu,
+}
+
+impl From<BuilderArg> for Builder {
+    fn from(arg: BuilderArg) -> Self {
+        match arg {
+            BuilderArg::Xen => Self::Xen,
+            BuilderArg::Qemu => Self::Qemu,
+        }
+    }
+}
+
+impl BuilderArg {
+    /// Its name, as [`pack::layout::Layout`] has it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Xen => "Xen",
+            Self::Qemu => "QEMU",
+        }
+    }
+}
+
+/// A domain's memory, in bytes: whole MiB, of which there may be 16 TiB (what Xen gives a domain at most).
+pub(crate) fn memory(text: &str) -> Result<u64, String> {
+    const MOST_MIB: u64 = 16 << 20;
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let number: u64 = digits.parse().map_err(|_| "expected a size, such as 256M or 2G".to_owned())?;
+    let mib = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "m" | "mib" => Some(number),
+        "g" | "gib" => number.checked_mul(1024),
+        _ => return Err("expected M or G behind the number".to_owned()),
+    };
+    let mib = mib.filter(|mib| (1..=MOST_MIB).contains(mib)).ok_or("expected 1M to 16384G")?;
+    Ok(mib << 20)
 }
 
 /// An address, in hexadecimal behind `0x`, else in decimal.

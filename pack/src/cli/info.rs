@@ -4,18 +4,24 @@ use std::fmt::Write;
 
 use pack::image::{self, Image, ImageError};
 use pack::info::{Contents, Info};
+use pack::output::Output;
 use pack::stage0;
 
 use super::args::InfoArgs;
-use super::kernel;
 use super::text::{percent, size};
+use super::{draw, kernel, svg};
 
 /// Prints what is in a pack.
 pub(super) fn run(args: &InfoArgs) -> anyhow::Result<()> {
     let bytes = image::read(&args.image)?;
     let at = |cause| ImageError { path: args.image.clone(), cause };
     let image = Image::parse(&bytes).map_err(at)?;
-    let info = Info::of(&image, stage0::EMBEDDED).map_err(at)?;
+    let output = args.svg.as_deref().map(|path| Output::new(path, &[&args.image])).transpose()?;
+    let info = Info::of(&image, stage0::EMBEDDED, args.memory).map_err(at)?;
+    let drawn = info.layouts.iter().filter(|layout| layout.builder == args.builder.name());
+    if let Some(output) = output {
+        output.write(svg::draw(drawn.clone()).as_bytes())?;
+    }
     if args.json {
         return Ok(super::print(&(serde_json::to_string_pretty(&info)? + "\n"))?);
     }
@@ -25,6 +31,7 @@ pub(super) fn run(args: &InfoArgs) -> anyhow::Result<()> {
         (Some(kernel), _) => kernel::full(&mut text, kernel)?,
         (None, refused) => writeln!(text, "kernel     {}", refused.as_deref().unwrap_or("not read"))?,
     }
+    drawn.into_iter().try_for_each(|layout| draw::layout(&mut text, layout))?;
     if args.frames {
         frames(&mut text, &info.contents)?;
     }

@@ -2,10 +2,12 @@
 
 use std::fmt::{Result, Write};
 
+use pack::identity::Identity;
 use pack::info::{KernelInfo, MemoryInfo, PlanInfo, ProtocolInfo};
 
-/// One line on how the kernel can be entered, and one on the memory that it needs.
+/// What the kernel is called, how it can be entered, and how much memory it needs.
 pub(super) fn brief(out: &mut String, kernel: &KernelInfo) -> Result {
+    identity(out, &kernel.identity)?;
     for protocol in &kernel.protocols {
         match (&protocol.plan, protocol.entered_by_stage0) {
             (Some(plan), true) => writeln!(out, "entry      {}, at {}", protocol.protocol, entry(plan))?,
@@ -19,10 +21,24 @@ pub(super) fn brief(out: &mut String, kernel: &KernelInfo) -> Result {
     Ok(())
 }
 
+/// One line for each name that the kernel has beside its version.
+fn identity(out: &mut String, identity: &Identity) -> Result {
+    let lines = [
+        ("build", identity.linux_build.as_deref()),
+        ("made by", identity.distribution),
+        ("build id", identity.build_id.as_deref()),
+    ];
+    lines
+        .iter()
+        .filter_map(|(name, value)| Some((name, (*value)?)))
+        .try_for_each(|(name, value)| writeln!(out, "{name:<10} {value}"))
+}
+
 /// Everything.
 pub(super) fn full(out: &mut String, kernel: &KernelInfo) -> Result {
-    let linux = kernel.linux_version.as_ref().map_or(String::new(), |version| format!(", Linux {version}"));
+    let linux = kernel.identity.linux_version.as_ref().map_or(String::new(), |version| format!(", Linux {version}"));
     writeln!(out, "kernel     {}{linux}, e_entry {:#x}", kernel.class, kernel.elf_entry)?;
+    identity(out, &kernel.identity)?;
     writeln!(out, "says       {}", kernel.notes.source)?;
     for note in &kernel.notes.values {
         writeln!(out, "           {} = {}", note.name, note.value)?;

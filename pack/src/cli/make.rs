@@ -3,12 +3,14 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use pack::build::{Built, Module, Request, member_name};
 use pack::compress::Settings;
+use pack::identity::Identity;
 use pack::image::Image;
 use pack::info::{Contents, KernelInfo};
+use pack::input::InputCause;
 use pack::open::{self, Layer, Opened};
 use pack::output::Output;
 use pack::stage0;
@@ -27,7 +29,7 @@ pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
     let output = Output::new(&image, &inputs)?;
     let opened = open::open(&path)?;
     let origin = Origin::of(&opened);
-    let modules = args.initrd.as_deref().map(Module::read).transpose()?;
+    let modules = args.initrd.as_deref().map(initrd).transpose()?;
     let request = Request {
         kernel_name: member_name(&path),
         elf: opened.elf,
@@ -50,11 +52,20 @@ pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reads an initrd.
+fn initrd(path: &Path) -> anyhow::Result<Module> {
+    Module::read(path).map_err(|error| match error.cause {
+        InputCause::TooLarge { .. } => anyhow!("{error}: an initrd lies below 4 GiB: leave what is large to a disk"),
+        _ => error.into(),
+    })
+}
+
 /// What the kernel file was before it was packed.
 struct Origin {
     form: String,
     file_len: u64,
     linux_version: Option<String>,
+    identity: Identity,
 }
 
 impl Origin {
@@ -64,6 +75,7 @@ impl Origin {
             form: layers.collect::<Vec<_>>().join(", "),
             file_len: opened.file_len,
             linux_version: opened.linux_version.clone(),
+            identity: Identity::of(&opened.elf),
         }
     }
 }
@@ -85,7 +97,7 @@ fn summary(path: &Path, output: &Path, origin: &Origin, built: &Built) -> anyhow
     }
     writeln!(out, "pack       {}: {}", output.display(), size(contents.pack_len))?;
     writeln!(out, "digest     sha256:{}", contents.digest)?;
-    let info = KernelInfo::of(&built.reading, origin.linux_version.clone(), stage0::EMBEDDED, &image.manifest);
+    let info = KernelInfo::of(&built.reading, origin.identity.clone(), stage0::EMBEDDED, &image.manifest);
     kernel::brief(&mut out, &info)?;
     Ok(out)
 }

@@ -1,11 +1,21 @@
 //! Numbers as people read them.
 
+const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+
 /// Bytes, exactly and in the unit that fits.
 pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match UNITS.into_iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, name)) => format!("{bytes} bytes ({:.1} {name})", bytes as f64 / unit as f64),
         None => format!("{bytes} bytes"),
+    }
+}
+
+/// Bytes in the unit that fits, to one decimal place.
+pub(super) fn short(bytes: u64) -> String {
+    match UNITS.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) if bytes.is_multiple_of(unit) => format!("{} {name}", bytes / unit),
+        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
+        None => format!("{bytes} B"),
     }
 }
 
@@ -23,6 +33,7 @@ mod tests {
         assert_eq!(size(0), "0 bytes");
         assert_eq!(size(1536), "1536 bytes (1.5 KiB)");
         assert_eq!(size(57_600_000), "57600000 bytes (54.9 MiB)");
+        assert_eq!((short(5), short(2 << 20), short(1536)), ("5 B".into(), "2 MiB".into(), "1.5 KiB".into()));
         assert_eq!(percent(1, 4), "25.0 %");
         assert_eq!(percent(0, 0), "0.0 %");
     }

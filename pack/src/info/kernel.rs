@@ -6,7 +6,8 @@ use shared::kernel::{Class, Entry, Metadata, Plan, Protocol, Source};
 use shared::memory::{Builder, PhysRange};
 
 use crate::explain::{Explanation, explain};
-use crate::need;
+use crate::identity::Identity;
+use crate::need::{NoPlace, Surroundings};
 use crate::reading::{ENTERED, Reading};
 
 /// The kernel, as stage0 reads it.
@@ -14,8 +15,9 @@ use crate::reading::{ENTERED, Reading};
 pub struct KernelInfo {
     /// "ELF32" or "ELF64".
     pub class: &'static str,
-    /// Linux' release, if this is one.
-    pub linux_version: Option<String>,
+    /// What it is called.
+    #[serde(flatten)]
+    pub identity: Identity,
     /// e_entry.
     pub elf_entry: u64,
     /// What it says of itself to Xen.
@@ -127,7 +129,7 @@ pub struct MemoryInfo {
 
 impl KernelInfo {
     /// What `stage0` makes of the kernel that was `reading`, in the pack of `manifest`.
-    pub fn of(reading: &Reading, linux_version: Option<String>, stage0: &[u8], manifest: &Manifest<'_>) -> Self {
+    pub fn of(reading: &Reading, identity: Identity, stage0: &[u8], manifest: &Manifest<'_>) -> Self {
         let kernel = &reading.kernel;
         let protocols = [Protocol::Pvh, Protocol::Pv, Protocol::Direct];
         Self {
@@ -135,7 +137,7 @@ impl KernelInfo {
                 Class::Elf32 => "ELF32",
                 Class::Elf64 => "ELF64",
             },
-            linux_version,
+            identity,
             elf_entry: kernel.elf_entry,
             notes: NotesInfo::of(&kernel.xen),
             protocols: protocols.map(|protocol| ProtocolInfo::of(reading, protocol, stage0, manifest)).into(),
@@ -153,7 +155,8 @@ impl ProtocolInfo {
         let builders = [("Xen", Builder::Xen), ("QEMU", Builder::Qemu)];
         let planned = plan.iter().filter(|_| entered_by_stage0);
         let memory = planned.flat_map(|plan| {
-            builders.map(|(name, builder)| MemoryInfo::of(name, need::need(stage0, manifest, plan, builder)))
+            builders
+                .map(|(name, builder)| MemoryInfo::of(name, Surroundings::new(stage0, manifest, builder).need(plan)))
         });
         let memory = memory.collect();
         Self {
@@ -167,7 +170,7 @@ impl ProtocolInfo {
 }
 
 impl MemoryInfo {
-    fn of(builder: &'static str, need: Result<u64, shared::memory::NeedError>) -> Self {
+    fn of(builder: &'static str, need: Result<u64, NoPlace>) -> Self {
         match need {
             Ok(need) => Self { builder, need: Some(need), refused: None },
             Err(error) => Self { builder, need: None, refused: Some(error.to_string()) },

@@ -5,15 +5,17 @@ mod contents;
 mod kernel;
 
 use serde::Serialize;
+use shared::memory::Builder;
 
 pub use contents::{Cmdline, Contents, Decided, FrameInfo, MemberInfo, Signature};
 pub use kernel::{
     KernelInfo, MemoryInfo, NoteInfo, NotesInfo, PlanInfo, ProtocolInfo, RangeInfo, RelocationInfo, SegmentInfo,
 };
 
+use crate::identity::Identity;
 use crate::image::{Image, ImageCause};
-use crate::open::linux_banner;
-use crate::reading::{Reading, Refusal};
+use crate::layout::Layout;
+use crate::reading::{ENTERED, Reading};
 
 /// All that is known of a pack.
 #[derive(Serialize, Debug)]
@@ -25,19 +27,28 @@ pub struct Info {
     pub kernel: Option<KernelInfo>,
     /// Why stage0 will not start it.
     pub refused: Option<String>,
+    /// The memory of domains in which it is started, for each protocol that stage0 enters kernels by, and each builder.
+    pub layouts: Vec<Layout>,
 }
 
 impl Info {
-    /// Looks at every byte of `image`, and at what `stage0`, an image, makes of it.
-    pub fn of(image: &Image<'_>, stage0: &[u8]) -> Result<Self, ImageCause> {
-        let contents = Contents::of(image)?;
+    /// Looks at every byte of `image`, and at what `stage0`, an image, makes of it in domains of `memory` bytes, or of a
+    /// usual size.
+    pub fn of(image: &Image<'_>, stage0: &[u8], memory: Option<u64>) -> Result<Self, ImageCause> {
+        let (contents, manifest) = (Contents::of(image)?, &image.manifest);
         let elf = image.kernel()?;
-        let read: Result<Reading, Refusal> = Reading::of(&elf, image.manifest.decisions());
-        let (kernel, refused) = match read {
-            Ok(reading) => (Some(KernelInfo::of(&reading, linux_banner(&elf), stage0, &image.manifest)), None),
-            Err(refusal) => (None, Some(refusal.to_string())),
+        let reading = match Reading::of(&elf, manifest.decisions()) {
+            Ok(reading) => reading,
+            Err(refusal) => {
+                return Ok(Self { contents, kernel: None, refused: Some(refusal.to_string()), layouts: Vec::new() });
+            }
         };
-        Ok(Self { contents, kernel, refused })
+        let kernel = KernelInfo::of(&reading, Identity::of(&elf), stage0, manifest);
+        let plans = ENTERED.into_iter().filter_map(|protocol| reading.plan(protocol).ok());
+        let layouts = plans.flat_map(|plan| {
+            [Builder::Xen, Builder::Qemu].map(|builder| Layout::of(&reading, &plan, stage0, manifest, builder, memory))
+        });
+        Ok(Self { contents, layouts: layouts.collect(), kernel: Some(kernel), refused: None })
     }
 }
 

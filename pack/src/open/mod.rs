@@ -22,6 +22,7 @@ use bzimage::BzImage;
 pub use compression::Compression;
 pub use error::{OpenCause, OpenError};
 
+use crate::identity::Banner;
 use crate::input::{self, InputCause};
 
 /// Most bytes that a kernel file may have, at every layer: 1 GiB. A Linux with all debug information in it has about
@@ -88,7 +89,7 @@ pub fn open_bytes(bytes: Vec<u8>) -> Result<Opened, (Vec<Layer>, OpenCause)> {
             Err(cause) => return Err((layers, cause)),
         }
     }
-    let linux_version = linux_version.or_else(|| linux_banner(&bytes));
+    let linux_version = linux_version.or_else(|| Banner::find(&bytes).map(|banner| banner.release.to_owned()));
     Ok(Opened { elf: bytes, layers, file_len, linux_version })
 }
 
@@ -184,20 +185,6 @@ fn check_elf(bytes: &[u8]) -> Result<(), OpenCause> {
         return Err(OpenCause::ForeignElf { machine, big_endian: order == BIG_ENDIAN });
     }
     Ok(())
-}
-
-/// The release in Linux' banner, "Linux version RELEASE (...", which every vmlinux has in its read-only data.
-pub(crate) fn linux_banner(elf: &[u8]) -> Option<String> {
-    const BANNER: &[u8] = b"Linux version ";
-    /// Most bytes of a release: Linux' own bound on `uname -r` (include/uapi/linux/utsname.h, __NEW_UTS_LEN).
-    const MAX_RELEASE: usize = 64;
-
-    memchr::memmem::find_iter(elf, BANNER).find_map(|at| {
-        let text = elf.get(at + BANNER.len()..)?;
-        let release = text.get(..text.iter().take(MAX_RELEASE + 1).position(|&byte| byte == b' ')?)?;
-        let plausible = release.first()?.is_ascii_digit() && release.iter().all(u8::is_ascii_graphic);
-        plausible.then(|| String::from_utf8_lossy(release).into_owned())
-    })
 }
 
 #[cfg(test)]

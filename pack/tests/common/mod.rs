@@ -1,7 +1,11 @@
 //! Kernels for the tests: small ELF files that say of themselves what a test wants them to.
 
+pub(crate) mod place;
+
 use object::Endianness;
-use object::elf::{EM_X86_64, ET_EXEC, Machine, PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE, SHF_ALLOC, SHT_PROGBITS};
+use object::elf::{
+    EM_X86_64, ET_EXEC, Machine, NT_GNU_BUILD_ID, PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE, SHF_ALLOC, SHT_PROGBITS,
+};
 use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, Writer};
 
 /// Types of Xen's notes (Xen's public/elfnote.h).
@@ -14,12 +18,18 @@ pub(crate) mod note {
     pub(crate) const GUEST_OS: u32 = 6;
     /// PHYS32_ENTRY: where a PVH kernel is entered.
     pub(crate) const PHYS32_ENTRY: u32 = 18;
+    /// PHYS32_RELOC: by how much a PVH kernel may be moved.
+    pub(crate) const PHYS32_RELOC: u32 = 19;
 }
 
 /// A kernel of one segment at 16 MiB.
 pub(crate) struct Kernel {
     /// Notes by Xen's name: type and value.
     pub(crate) notes: Vec<(u32, Vec<u8>)>,
+    /// The linker's build id.
+    pub(crate) build_id: Option<Vec<u8>>,
+    /// What its segment begins with.
+    pub(crate) text: &'static str,
     /// Bytes of its segment in the file.
     pub(crate) len: usize,
     /// e_machine.
@@ -40,13 +50,16 @@ impl Kernel {
 
     /// A kernel without a word for Xen.
     pub(crate) fn without_notes() -> Self {
-        Self { notes: Vec::new(), len: 5 << 20, machine: EM_X86_64, section: None }
+        Self { notes: Vec::new(), build_id: None, text: "", len: 5 << 20, machine: EM_X86_64, section: None }
     }
 
     /// The ELF file.
     pub(crate) fn elf(&self) -> Vec<u8> {
-        let content: Vec<u8> = (0..self.len).map(|at| ((at / 3) ^ (at >> 9)) as u8).collect();
-        let notes: Vec<u8> = self.notes.iter().flat_map(|(kind, value)| note_bytes(*kind, value)).collect();
+        let mut content: Vec<u8> = (0..self.len).map(|at| ((at / 3) ^ (at >> 9)) as u8).collect();
+        content[..self.text.len()].copy_from_slice(self.text.as_bytes());
+        let xen = self.notes.iter().flat_map(|(kind, value)| note_bytes(b"Xen\0", *kind, value));
+        let gnu = self.build_id.iter().flat_map(|id| note_bytes(b"GNU\0", NT_GNU_BUILD_ID.0, id));
+        let notes: Vec<u8> = xen.chain(gnu).collect();
         let mut file = Vec::new();
         let mut writer = Writer::new(Endianness::Little, true, &mut file);
         writer.reserve_file_header();
@@ -119,12 +132,12 @@ impl Kernel {
     }
 }
 
-fn note_bytes(kind: u32, value: &[u8]) -> Vec<u8> {
+fn note_bytes(name: &[u8; 4], kind: u32, value: &[u8]) -> Vec<u8> {
     let mut note = Vec::new();
     note.extend(4_u32.to_le_bytes());
     note.extend((value.len() as u32).to_le_bytes());
     note.extend(kind.to_le_bytes());
-    note.extend(b"Xen\0");
+    note.extend(name);
     note.extend(value);
     note.resize(note.len().next_multiple_of(4), 0);
     note

@@ -16,7 +16,7 @@ pub use arrange::{
     Wanted, arrange, decoder_len, first_scratch, scratch_len, shifted,
 };
 pub use claims::{Claim, ClaimError, Claims, Holder};
-pub use need::{Builder, NeedError, Started, memory_need};
+pub use need::{Builder, NeedError, Started, memory_need, simulated_domain};
 pub use ram::{MAX_REGIONS, Ram, Region, RegionKind, TooManyRegions};
 
 /// Bytes in a mebibyte.

@@ -68,6 +68,17 @@ pub fn memory_need(builder: Builder, started: &Started, wanted: &Wanted<'_>) -> 
 
 /// Runs what stage0 runs, in a domain of `memory` bytes.
 fn simulate(builder: Builder, memory: u64, started: &Started, wanted: &Wanted<'_>) -> Result<(), ArrangeError> {
+    let (ram, pack) = simulated_domain(builder, memory, started)?;
+    let found =
+        Found { ram: &ram, stage0: started.stage0, pack, modules: &[], structures: PhysRange::EMPTY, rsdp: None };
+    first_scratch(&found, wanted.scratch)?;
+    arrange(&found, wanted)?;
+    Ok(())
+}
+
+/// What a domain of `memory` bytes of `builder`'s is like when stage0 begins: its RAM, and where the pack lies. Refused is
+/// one in which the two do not fit.
+pub fn simulated_domain(builder: Builder, memory: u64, started: &Started) -> Result<(Ram, PhysRange), ArrangeError> {
     let low = memory.min(LOW_MAX);
     let high = memory - low;
     let pack_len = started.pack_len.next_multiple_of(PAGE_SIZE);
@@ -90,11 +101,7 @@ fn simulate(builder: Builder, memory: u64, started: &Started, wanted: &Wanted<'_
     if !ram.covers(&started.stage0) {
         return Err(no_pack);
     }
-    let found =
-        Found { ram: &ram, stage0: started.stage0, pack, modules: &[], structures: PhysRange::EMPTY, rsdp: None };
-    first_scratch(&found, wanted.scratch)?;
-    arrange(&found, wanted)?;
-    Ok(())
+    Ok((ram, pack))
 }
 
 fn span_of(start: u64, end: u64) -> PhysRange {

@@ -4,6 +4,15 @@ use crate::memory::{PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
 
 /// Slots of a table.
 pub const SLOTS: u64 = 512;
+
+/// Tables for a page at an address that a builder's tables do not reach: one of each level below the top.
+const SPARE: u64 = 3;
+
+/// Bytes of stage0's own tables in a PV domain: of level 1, 2 and 3 for a window on `frames` frames, then spare ones.
+pub const fn window_len(frames: u64) -> u64 {
+    let low = frames.div_ceil(SLOTS);
+    (low + low.div_ceil(SLOTS) + 1 + SPARE) * PAGE_SIZE
+}
 /// Bits of an address that the tables translate.
 const VIRT_BITS: u32 = 48;
 /// Most mappings: the builder's linear one, and the list of frames.

@@ -68,7 +68,7 @@ pub(super) fn run(domains: &[Domain]) -> Result<Vec<Outcome>> {
     let machine = Machine::new(&name, toolstack.hypervisor())
         .board(Board::Q35)
         // Without MONITOR, which TCG does not let Xen's idle loop use.
-        .cpu("EPYC,+svm,+npt,-monitor")
+        .cpu("EPYC,+svm,+npt,-monitor,-xsave")
         .memory(XEN_MEMORY_MIB + dom0_memory + largest)
         .initrd(modules)
         .append(format!(

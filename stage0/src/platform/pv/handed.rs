@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use shared::memory::{MIB, PAGE_SIZE, Phys, PhysRange, TooManyRegions, Virt};
 use shared::pv::{MAX_PAGES, PvBuilder, PvDomain};
-use shared::xen::pv::{PV_MAGIC, SIF_INITDOMAIN, SIF_MOD_START_PFN, SIF_VIRT_P2M_4TOOLS, StartInfo};
+use shared::xen::pv::{PV_MAGIC, SIF_INITDOMAIN, SIF_MOD_START_PFN, StartInfo};
 use zerocopy::FromBytes;
 
 use crate::entry::{VIRT_BASE, image_place};
@@ -115,10 +115,11 @@ impl PvHanded {
         let end = phys(stack_end).align_up(PAGE_SIZE).unwrap_or_default();
         let structures = PhysRange::new(phys(first), end).map_err(|_| misplaced("boot stack", stack_end))?;
         read_handed(&info, &structures, handed)?;
-        let flags = info.flags.get();
-        let builder = match flags & SIF_VIRT_P2M_4TOOLS {
-            0 => PvBuilder::Xen { rings: flags & SIF_INITDOMAIN == 0 },
-            _ => PvBuilder::Toolstack,
+        // libxenguest says where the list's frames are only if they are not in the linear mapping, as stage0's are; Xen always
+        // says how many it had given out.
+        let builder = match (info.flags.get() & SIF_INITDOMAIN, info.first_p2m_pfn.get()) {
+            (0, 0) => PvBuilder::Toolstack,
+            (initial, _) => PvBuilder::Xen { rings: initial == 0 },
         };
         Ok(Self { info, info_at, domain: PvDomain { nr_pages, builder }, structures })
     }

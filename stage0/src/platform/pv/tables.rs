@@ -1,14 +1,11 @@
 //! stage0's own page tables in a PV domain, added to the builder's: the window, and a place for one page anywhere.
 
 use shared::memory::{PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
-use shared::pv::tables::{SLOTS, index};
+use shared::pv::tables::{SLOTS, index, window_len};
 use shared::xen::pv::{INVALID_P2M_ENTRY, MmuUpdate};
 
 use super::frames::{Mfn, TABLE, map, shown, update};
 use crate::entry::{VIRT_BASE, WINDOW};
-
-/// Tables for a page at an address that the builder's tables do not reach: one of each level below the top.
-const SPARE: u64 = 3;
 
 /// Where stage0's tables are.
 #[derive(Clone, Copy, Debug)]
@@ -20,15 +17,9 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Bytes of the tables for a window on `frames` frames.
-    pub(super) const fn len(frames: u64) -> u64 {
-        let low = frames.div_ceil(SLOTS);
-        (low + low.div_ceil(SLOTS) + 1 + SPARE) * PAGE_SIZE
-    }
-
     /// The tables for a window on `frames` frames, in the last pages of `ram`.
     pub(super) fn at_end(ram: PhysRange, frames: u64) -> Option<Self> {
-        let start = ram.end().checked_sub(Self::len(frames)).filter(|start| *start >= ram.start())?;
+        let start = ram.end().checked_sub(window_len(frames)).filter(|start| *start >= ram.start())?;
         let low = frames.div_ceil(SLOTS);
         Some(Self { range: PhysRange::new(start, ram.end()).ok()?, low, middle: low.div_ceil(SLOTS) })
     }

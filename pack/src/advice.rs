@@ -1,0 +1,19 @@
+//! What a person can do about a kernel that is refused. stage0 has no room for such words; the host has.
+
+use shared::kernel::PlanError;
+
+/// What to do, as the end of an error's line; empty where the line says it already, or where nothing helps but another kernel.
+pub fn on_plan(error: &PlanError) -> &'static str {
+    match error {
+        PlanError::LinuxWithoutPvh => {
+            ": this is a Linux without Xen support: take one that is built with CONFIG_PVH, as distributions' kernels are"
+        }
+        PlanError::NotXen => ": build it with a note PHYS32_ENTRY (Xen's public/elfnote.h), or take a build for Xen",
+        PlanError::NoPvhEntry => ": build it with a note PHYS32_ENTRY (Xen's public/elfnote.h)",
+        PlanError::Pv32 => ": take a 64-bit build, no Xen of today starts others",
+        PlanError::XenVersion { .. } | PlanError::Loader { .. } => ": take a build for PVH, or one for today's Xen",
+        PlanError::OffsetWithoutBase => ": say the base with --virt-base",
+        PlanError::AreaTooLarge { .. } => ": link its segments closer to each other",
+        _ => "",
+    }
+}

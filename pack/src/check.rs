@@ -1,0 +1,108 @@
+//! Whether a pack would boot in a domain, found out by the code that stage0 runs there.
+
+use shared::cmdline::{self, CmdlineError};
+use shared::kernel::{Plan, PlanError, Protocol};
+use shared::memory::MIB;
+
+use crate::advice;
+use crate::domain::{Domain, Kind};
+use crate::identity::Identity;
+use crate::image::{Image, ImageCause};
+use crate::need::{NoPlace, Surroundings};
+use crate::reading::{ENTERED, Reading, Refusal};
+
+/// A pack that would boot.
+#[derive(Debug)]
+pub struct Verdict {
+    /// The kernel.
+    pub reading: Reading,
+    /// What the kernel is called.
+    pub identity: Identity,
+    /// How it is entered, and where it lies before it is moved.
+    pub plan: Plan,
+    /// What it gets as its command line.
+    pub cmdline: String,
+    /// The least memory with which stage0 can put it in place, bytes.
+    pub need: u64,
+}
+
+/// Why a pack would not boot in a domain.
+#[derive(Debug, thiserror::Error)]
+pub enum Obstacle {
+    /// The pack itself is not whole.
+    #[error(transparent)]
+    Pack(#[from] ImageCause),
+    /// No domain could start the kernel.
+    #[error(transparent)]
+    Kernel(#[from] Refusal),
+    /// The kernel cannot be entered in this kind of domain.
+    #[error("in a {kind} domain: {why}{}", advice::on_plan(.why))]
+    Plan {
+        /// The kind.
+        kind: Kind,
+        /// Why.
+        why: PlanError,
+    },
+    /// The kernel could be entered, but not by this stage0.
+    #[error("in a {kind} domain: kernel: entered by {protocol}, which this stage0 does not know: use another type")]
+    NotEntered {
+        /// The kind.
+        kind: Kind,
+        /// The protocol.
+        protocol: Protocol,
+    },
+    /// The kernel would get no command line.
+    #[error("{0}: shorten or correct it")]
+    Cmdline(CmdlineError),
+    /// The domain is too small.
+    #[error(
+        "not enough memory: domain, expected {} MiB, found {} MiB: give it more, and more still for the kernel itself",
+        needed / MIB,
+        given / MIB
+    )]
+    TooSmall {
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes that there are.
+        given: u64,
+    },
+    /// Something has no place in it.
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
+}
+
+/// Looks whether the pack in `image` would boot in `domain`, by `stage0`, an image. Every hash in the pack is checked.
+pub fn check(image: &Image<'_>, stage0: &[u8], domain: &Domain<'_>) -> Result<Verdict, Obstacle> {
+    let elf = image.check()?;
+    let reading = Reading::of(&elf, image.manifest.decisions())?;
+    let plan = plan(&reading, domain.kind)?;
+    let cmdline = kernel_cmdline(image, domain)?;
+    let surroundings = Surroundings::new(stage0, &image.manifest, domain.builder);
+    let need = surroundings.need(&plan)?;
+    if let Some(given) = domain.memory {
+        match surroundings.arrange(&plan, given) {
+            Ok(_) => {}
+            Err(_) if given < need => return Err(Obstacle::TooSmall { needed: need, given }),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Verdict { identity: Identity::of(&elf), reading, plan, cmdline, need })
+}
+
+/// The plan by which this stage0 would enter the kernel in a domain of the kind.
+pub fn plan(reading: &Reading, kind: Kind) -> Result<Plan, Obstacle> {
+    let refused = |why| Obstacle::Plan { kind, why };
+    let protocol = kind.protocol(&reading.kernel, &reading.decisions).map_err(refused)?;
+    let plan = reading.plan(protocol).map_err(refused)?;
+    if ENTERED.contains(&protocol) { Ok(plan) } else { Err(Obstacle::NotEntered { kind, protocol }) }
+}
+
+/// What the kernel would get as its command line.
+fn kernel_cmdline(image: &Image<'_>, domain: &Domain<'_>) -> Result<String, Obstacle> {
+    let manifest = &image.manifest;
+    let own = manifest.cmdline().map(|member| image.content(&member)).transpose()?;
+    let own = String::from_utf8_lossy(own.unwrap_or_default());
+    let limit = domain.kind.cmdline_limit();
+    let merged = cmdline::merge(&own, domain.cmdline, manifest.is_locked(), manifest.allowed(), limit);
+    Ok(merged.map_err(Obstacle::Cmdline)?.as_str().to_owned())
+}

@@ -1,0 +1,62 @@
+//! `pack check IMAGE`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use pack::check::{Verdict, check};
+use pack::domain::{Domain, Kind};
+use pack::image::{self, Image};
+use pack::stage0;
+use shared::kernel::Entry;
+use shared::memory::MIB;
+
+use super::args::{BuilderArg, KindArg, memory};
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// The pack
+    image: PathBuf,
+    /// The domain's memory, such as 256M or 2G
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    memory: Option<u64>,
+    /// The kind of domain
+    #[arg(long = "type", value_enum, default_value_t = KindArg::Pvh)]
+    kind: KindArg,
+    /// Whose habits the domain follows
+    #[arg(long, value_enum, default_value_t = BuilderArg::Xen)]
+    builder: BuilderArg,
+    /// What the builder gives as its command line
+    #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, allow_hyphen_values = true)]
+    extra: String,
+}
+
+/// Says whether the pack would boot.
+pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
+    let kind = Kind::from(args.kind);
+    let domain = Domain { kind, builder: args.builder.into(), memory: args.memory, cmdline: &args.extra };
+    let name = || args.image.display().to_string();
+    let bytes = image::read(&args.image)?;
+    let image = Image::parse(&bytes).with_context(name)?;
+    let verdict = check(&image, stage0::EMBEDDED, &domain).with_context(name)?;
+    let size = args.memory.map_or_else(String::new, |bytes| format!(" of {} MiB", bytes / MIB));
+    let builder = args.builder.name();
+    let boots = format!("{}: would boot in a {kind} domain{size} of {builder}'s\n", name());
+    super::print(&(boots + &lines(&verdict)))?;
+    Ok(())
+}
+
+/// What it would boot, and how.
+fn lines(verdict: &Verdict) -> String {
+    let linux = verdict.identity.linux_version.as_ref().map(|version| format!("Linux {version}, "));
+    let entry = match verdict.plan.entry {
+        Entry::Physical(entry) => format!("physical {entry}"),
+        Entry::Virtual(entry) => format!("virtual {entry}"),
+    };
+    format!(
+        "kernel     {}entered by {} at {entry}\ncmdline    {:?}\nmemory     {} MiB at least\n",
+        linux.unwrap_or_default(),
+        verdict.plan.protocol,
+        verdict.cmdline,
+        verdict.need / MIB
+    )
+}
