@@ -73,6 +73,9 @@ fn built() -> Result<PathBuf, String> {
         .arg(remapped_paths(&workspace))
         // Where no configuration is found but the one named: `cargo install` runs anywhere.
         .current_dir("/");
+    if env::var_os("CARGO_FEATURE_PV").is_some() {
+        cargo.args(["--features", "pv"]);
+    }
     scrub(&mut cargo);
     let status = cargo.status().map_err(|error| format!("cannot run cargo: {error}"))?;
     if !status.success() {

@@ -5,7 +5,7 @@ use shared::kernel::{Decisions, Kernel, Outside, Plan, PlanError, Protocol, Read
 use crate::advice;
 
 /// The protocols that the stage0 of this version enters kernels by.
-pub const ENTERED: [Protocol; 2] = [Protocol::Pvh, Protocol::Pv];
+pub const ENTERED: &[Protocol] = if cfg!(feature = "pv") { &[Protocol::Pvh, Protocol::Pv] } else { &[Protocol::Pvh] };
 
 /// What stage0 says of a kernel.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub enum Refusal {
         why: PlanError,
     },
     /// There is an entry, but none that stage0 knows.
-    #[error("{why} (this stage0 enters kernels by {} alone)", names(&ENTERED))]
+    #[error("{why} (this stage0 enters kernels by {} alone)", names(ENTERED))]
     NotEntered {
         /// Why the kernel has none that it knows.
         why: PlanError,
@@ -42,11 +42,11 @@ impl Reading {
         let kernel = Kernel::read(&mut SliceFile(elf)).map_err(Refusal::Read)?;
         let protocol = kernel.recorded_protocol(decisions).map_err(|why| Refusal::Plan { why })?;
         let reading = Self { kernel, decisions: Decisions { protocol, ..*decisions } };
-        if ENTERED.into_iter().any(|protocol| reading.plan(protocol).is_ok()) {
+        if ENTERED.iter().any(|protocol| reading.plan(*protocol).is_ok()) {
             return Ok(reading);
         }
         // Why the first of them is none.
-        match ENTERED.into_iter().find_map(|protocol| reading.kernel.plan(protocol, decisions).err()) {
+        match ENTERED.iter().find_map(|protocol| reading.kernel.plan(*protocol, decisions).err()) {
             Some(why) => Err(Refusal::NotEntered { why }),
             None => Ok(reading),
         }

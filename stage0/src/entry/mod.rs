@@ -1,9 +1,12 @@
 //! The assembly entries, and the notes by which builders find them.
 
+#[cfg(feature = "pv")]
 mod pv;
 mod pvh;
 
-use shared::memory::{Phys, Virt};
+use shared::memory::Phys;
+#[cfg(feature = "pv")]
+use shared::memory::Virt;
 
 pub(crate) use pvh::{VIRT_BASE, WINDOW};
 pub(crate) use pvh::{image_layout, image_place};
@@ -14,6 +17,7 @@ extern "C" fn main_pvh(start_info: u32) -> ! {
 }
 
 /// Where the entry of a PV domain goes on, on a stack.
+#[cfg(feature = "pv")]
 extern "C" fn main_pv(start_info: u64, stack_end: u64) -> ! {
     crate::start::pv(Virt(start_info), Virt(stack_end))
 }

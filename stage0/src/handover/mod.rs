@@ -2,11 +2,11 @@
 
 mod start_info;
 
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", feature = "pv"))]
 pub mod pv;
 #[cfg(target_os = "none")]
 pub mod pvh;
 
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", feature = "pv"))]
 pub(crate) use start_info::zero_page_end;
 pub use start_info::{HandOverError, Module, PvhHandover, write_start_info};

@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use x86::io::{inb, outb};
 
-use super::ring;
-use super::xen::Xen;
+#[cfg(feature = "pv")]
+use super::{ring, xen::Xen};
 
 /// The first serial port's data register (IBM PC).
 const COM1: u16 = 0x3f8;
@@ -52,12 +52,10 @@ impl Console {
 
 impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let xen = Xen::find();
-        if let Some(xen) = xen {
-            ring::write(xen, text.as_bytes());
-        }
-        if xen == Some(Xen::Syscall) {
+        #[cfg(feature = "pv")]
+        if Xen::find() == Some(Xen::Syscall) {
             // Ports are not a PV domain's to use. Xen takes the text from the initial domain, or if it was built so.
+            ring::write(Xen::Syscall, text.as_bytes());
             Xen::Syscall.console_write(text.as_bytes());
             return Ok(());
         }

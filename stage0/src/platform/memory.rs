@@ -2,8 +2,11 @@
 
 use core::slice;
 
-use shared::memory::{PAGE_SIZE, Phys, PhysRange};
+#[cfg(feature = "pv")]
+use shared::memory::PAGE_SIZE;
+use shared::memory::{Phys, PhysRange};
 
+#[cfg(feature = "pv")]
 use super::pv::{Frames, View};
 use crate::entry::WINDOW;
 use crate::load::Memory;
@@ -17,6 +20,7 @@ pub struct PhysicalMemory {
     /// What the window shows ends here.
     end: Phys,
     /// In a PV domain: by whom what moves is renamed instead of copied.
+    #[cfg(feature = "pv")]
     frames: Option<Frames>,
 }
 
@@ -28,7 +32,12 @@ impl PhysicalMemory {
     /// [`PhysicalMemory::set_place`]; `image` holds all memory in which Rust
     /// code has variables, constants, code, or page tables.
     pub(super) const unsafe fn new(image: PhysRange, end: Phys) -> Self {
-        Self { own: [image, PhysRange::EMPTY, PhysRange::EMPTY], end, frames: None }
+        Self {
+            own: [image, PhysRange::EMPTY, PhysRange::EMPTY],
+            end,
+            #[cfg(feature = "pv")]
+            frames: None,
+        }
     }
 
     /// Changes where stage0 stands. There is no heap from now on.
@@ -44,6 +53,16 @@ impl PhysicalMemory {
         self.own[2] = heap;
     }
 
+    /// Where `range` is seen; `None` if the window does not show it, or it is stage0's own.
+    fn pointer(&self, range: PhysRange) -> Option<(*mut u8, usize)> {
+        let reached = range.end() <= self.end && !self.own.iter().any(|own| own.overlaps(&range));
+        let len = usize::try_from(range.len()).ok()?;
+        reached.then_some((pointer(range.start()), len))
+    }
+}
+
+#[cfg(feature = "pv")]
+impl PhysicalMemory {
     /// What moves is renamed by `frames` from now on.
     pub(super) fn rename_by(&mut self, frames: Frames) {
         self.frames = Some(frames);
@@ -63,13 +82,6 @@ impl PhysicalMemory {
         target.fill(0);
         target.get_mut(..list.len())?.copy_from_slice(list);
         Some(())
-    }
-
-    /// Where `range` is seen; `None` if the window does not show it, or it is stage0's own.
-    fn pointer(&self, range: PhysRange) -> Option<(*mut u8, usize)> {
-        let reached = range.end() <= self.end && !self.own.iter().any(|own| own.overlaps(&range));
-        let len = usize::try_from(range.len()).ok()?;
-        reached.then_some((pointer(range.start()), len))
     }
 }
 
@@ -103,6 +115,7 @@ impl Memory for PhysicalMemory {
     }
 
     fn relocate(&mut self, from: PhysRange, to: Phys) -> Option<()> {
+        #[cfg(feature = "pv")]
         if let Some(frames) = &mut self.frames {
             let aligned = from.start().is_aligned(PAGE_SIZE) && to.is_aligned(PAGE_SIZE);
             let from = from.page_hull().ok().filter(|_| aligned)?;

@@ -13,11 +13,11 @@ pub mod fault;
 pub mod memory;
 #[cfg(target_os = "none")]
 mod paging;
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", feature = "pv"))]
 pub mod pv;
 #[cfg(target_os = "none")]
 pub mod pvh;
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", feature = "pv"))]
 mod ring;
 #[cfg(target_os = "none")]
 pub mod shutdown;
