@@ -162,7 +162,7 @@ fn a_kernel_that_stage0_cannot_enter_is_refused_in_its_words() {
     );
     assert_eq!(
         refuses_kernel(&place, &Kernel::without_notes().elf()),
-        "kernel: no Xen note and no section __xen_guest (this stage0 enters kernels by PVH and PV alone)"
+        "kernel: no Xen note and no section __xen_guest (this stage0 enters kernels by PVH alone)"
     );
     assert_eq!(
         place.refuses(&["kernel", "-o", "image", "--virt-base", "0x1000"]),
