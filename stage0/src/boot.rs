@@ -48,13 +48,6 @@ pub struct Pv {
     pub structures: PhysRange,
 }
 
-impl Domain<'_> {
-    /// What is known of a PV domain, which only an image with a PV entry is ever in.
-    fn pv(&self) -> Option<Pv> {
-        self.pv.filter(|_| cfg!(any(not(target_os = "none"), feature = "pv")))
-    }
-}
-
 /// A kernel in place.
 pub struct Loaded<'m> {
     /// The pack's manifest.
@@ -124,12 +117,12 @@ pub fn load<'m, M: Machine + ?Sized>(
     let pack = PhysRange::sized(pack.start(), manifest.pack_len()).and_then(|pack| pack.page_hull()).unwrap_or(pack);
     let modules: heapless::Vec<PhysRange, { shared::memory::MAX_MODULES }> =
         domain.handed.modules.iter().skip(1).map(|module| module.range.page_hull().unwrap_or(module.range)).collect();
-    let structures = domain.pv().map_or(PhysRange::EMPTY, |pv| pv.structures);
+    let structures = domain.pv.map_or(PhysRange::EMPTY, |pv| pv.structures);
     let rsdp = rsdp(domain.handed);
     let found = Found { ram: &domain.ram, stage0: domain.image, pack, modules: &modules, structures, rsdp };
     let scratch = scratch_len(manifest.frames().map(|frame| frame.codec));
     let started = Started { stage0: domain.image, pack_len: manifest.pack_len() };
-    let room = if domain.pv().is_some() { Room::PV } else { Room::PVH };
+    let room = if domain.pv.is_some() { Room::PV } else { Room::PVH };
 
     let view = match first_scratch(&found, scratch) {
         Ok(view) => view,
@@ -140,7 +133,6 @@ pub fn load<'m, M: Machine + ?Sized>(
     };
     machine.use_scratch(view);
     let kernel = read_kernel(machine.memory(), &manifest, ramdisk, view, meter)?;
-    let protocol = if domain.pv().is_some() { protocol } else { Protocol::Pvh };
     let plan = kernel.plan(protocol, manifest.decisions())?;
     let start_of_day = start_of_day(domain, &plan, &manifest)?;
     let areas = start_of_day.as_ref().map(StartOfDay::areas);
@@ -159,7 +151,7 @@ pub fn load<'m, M: Machine + ?Sized>(
 
 /// What is laid out around a PV kernel.
 fn start_of_day(domain: &Domain<'_>, plan: &Plan, manifest: &Manifest<'_>) -> Result<Option<StartOfDay>, Error> {
-    let Some((pv, layout)) = domain.pv().zip(plan.pv.as_ref()) else { return Ok(None) };
+    let Some((pv, layout)) = domain.pv.zip(plan.pv.as_ref()) else { return Ok(None) };
     let mut modules = manifest.modules();
     let module = modules.next().map_or(0, |module| module.stored.len());
     if modules.next().is_some() {
@@ -205,7 +197,7 @@ fn kernel_cmdline<M: Memory>(
         }
     };
     let (builder, allowed) = (&domain.handed.cmdline, manifest.allowed());
-    let limit = if domain.pv().is_some() { MAX_PV_CMDLINE } else { cmdline::MAX_LEN };
+    let limit = if domain.pv.is_some() { MAX_PV_CMDLINE } else { cmdline::MAX_LEN };
     Ok(cmdline::merge(own, builder, manifest.is_locked(), allowed, limit)?)
 }
 

@@ -18,7 +18,7 @@ pub enum Error {
     /// What the builder handed over cannot be used.
     Handed(HandedError),
     /// What a PV builder handed over cannot be used.
-    #[cfg(all(target_os = "none", feature = "pv"))]
+    #[cfg(target_os = "none")]
     PvHanded(crate::platform::pv::PvHandedError),
     /// The builder passed no module.
     NoPack,
@@ -86,7 +86,7 @@ from! {
     StartOfDay(PvError),
 }
 
-#[cfg(all(target_os = "none", feature = "pv"))]
+#[cfg(target_os = "none")]
 from! { PvHanded(crate::platform::pv::PvHandedError) }
 
 impl fmt::Display for Error {
@@ -107,7 +107,7 @@ impl fmt::Display for Error {
             }
             Self::PvModules => f.write_str("too many modules: pack, expected at most one in a PV domain, found more"),
             Self::StartOfDay(error) => error.fmt(f),
-            #[cfg(all(target_os = "none", feature = "pv"))]
+            #[cfg(target_os = "none")]
             Self::PvHanded(error) => error.fmt(f),
             Self::Handed(error) => error.fmt(f),
             Self::Format(error) => error.fmt(f),

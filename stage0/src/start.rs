@@ -1,11 +1,9 @@
 //! From an entry to a kernel: the whole of stage0 in the order in which it happens.
 
-#[cfg(feature = "pv")]
 mod pv;
 
 use core::fmt::{self, Write};
 
-#[cfg(feature = "pv")]
 pub(crate) use pv::pv;
 use shared::cmdline;
 use shared::kernel::{Entry, Protocol};
@@ -15,24 +13,19 @@ use crate::boot::{self, Domain, Loaded, ManifestCopy};
 use crate::error::Error;
 use crate::handover::{self, Module, PvhHandover};
 use crate::load::{Clock, Meter, Phase};
-#[cfg(feature = "pv")]
 use crate::platform::clock::TimeStampCounter;
 use crate::platform::console::Console;
 use crate::platform::handed::Handed;
-#[cfg(feature = "pv")]
 use crate::platform::memory::PhysicalMemory;
 use crate::platform::pvh::Pvh;
 use crate::platform::xen::Xen;
 use crate::platform::{Machine, fault, shutdown};
 
-/// The only machine there is.
-#[cfg(not(feature = "pv"))]
-type Guest = Pvh;
 /// Any machine: there is one copy of the code that loads.
-#[cfg(feature = "pv")]
 type Guest = dyn Machine<Memory = PhysicalMemory, Clock = TimeStampCounter>;
 
 /// What is too large for the stack: the pack's manifest, and what the builder handed over.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".bss.manifest"))]
 static mut MANIFEST: ManifestCopy = [0; _];
 static mut HANDED: Handed = Handed::EMPTY;
 

@@ -6,7 +6,6 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use x86::io::{inb, outb};
 
-#[cfg(feature = "pv")]
 use super::{ring, xen::Xen};
 
 /// The first serial port's data register (IBM PC).
@@ -52,7 +51,6 @@ impl Console {
 
 impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        #[cfg(feature = "pv")]
         if Xen::find() == Some(Xen::Syscall) {
             // Ports are not a PV domain's to use. Xen takes the text from the initial domain, or if it was built so.
             ring::write(Xen::Syscall, text.as_bytes());
