@@ -4,12 +4,12 @@ use core::fmt;
 
 use shared::cmdline::{self, KernelCmdline, Options};
 use shared::format::{MAX_MANIFEST_LEN, Manifest};
-use shared::kernel::{Kernel, Name, Plan, Protocol};
+use shared::kernel::{Kernel, Name, Plan, Protocol, PvLayout};
 use shared::memory::{
-    Arrangement, Builder, Found, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started, VIEW_LEN, Wanted, arrange,
+    Arrangement, Builder, Found, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started, VIEW_LEN, Virt, Wanted, arrange,
     first_scratch, memory_need, scratch_len, shifted,
 };
-use shared::pv::{PvDomain, StartOfDay};
+use shared::pv::{PvDomain, PvWanted, StartOfDay, pv_memory_need};
 use shared::xen::pv::MAX_PV_CMDLINE;
 
 use crate::error::Error;
@@ -44,6 +44,8 @@ pub struct Domain<'a> {
 pub struct Pv {
     /// Its size, and who built it.
     pub domain: PvDomain,
+    /// The virtual address of pseudo-physical 0 when stage0 begins.
+    pub base: Virt,
     /// What the builder put behind stage0 and the pack.
     pub structures: PhysRange,
 }
@@ -128,20 +130,19 @@ pub fn load<'m, M: Machine + ?Sized>(
         Ok(view) => view,
         Err(error) => {
             let wanted = Wanted { kernel: &[], relocation: None, scratch, room };
-            return Err(too_small(domain, &started, &wanted).unwrap_or(error.into()));
+            return Err(too_small(domain, &started, &wanted, None, &manifest).unwrap_or(error.into()));
         }
     };
     machine.use_scratch(view);
     let kernel = read_kernel(machine.memory(), &manifest, ramdisk, view, meter)?;
     let plan = kernel.plan(protocol, manifest.decisions())?;
-    let start_of_day = start_of_day(domain, &plan, &manifest)?;
+    let wanted = Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch, room };
+    let too_small = || too_small(domain, &started, &wanted, Some(&plan), &manifest);
+    let start_of_day = start_of_day(domain, &plan, &manifest).map_err(|error| too_small().unwrap_or(error))?;
     let areas = start_of_day.as_ref().map(StartOfDay::areas);
     let kernel_areas = areas.as_deref().unwrap_or(&plan.areas);
-    let wanted = Wanted { kernel: kernel_areas, relocation: plan.relocation, scratch, room };
-    let arrangement = match arrange(&found, &wanted) {
-        Ok(arrangement) => arrangement,
-        Err(error) => return Err(too_small(domain, &started, &wanted).unwrap_or(error.into())),
-    };
+    let arrangement = arrange(&found, &Wanted { kernel: kernel_areas, ..wanted });
+    let arrangement = arrangement.map_err(|error| too_small().unwrap_or(error.into()))?;
     move_all(machine, &found, &arrangement, meter)?;
     let mut ramdisk = Ramdisk { base: arrangement.pack.start() };
     place(machine.memory(), &mut ramdisk, &manifest, &plan, arrangement.shift, meter)?;
@@ -215,9 +216,29 @@ fn read_kernel<M: Memory, C: crate::load::Clock>(
 
 /// Whether no memory map of the domain's size would do, or `None` if its size is not the matter. A domain may have less
 /// RAM than it is said to have, by the part of a MiB that firmware keeps.
-fn too_small(domain: &Domain<'_>, started: &Started, wanted: &Wanted<'_>) -> Option<Error> {
-    let needed = memory_need(domain.builder, started, wanted).ok()?;
-    let found = domain.ram.total();
+fn too_small(
+    domain: &Domain<'_>,
+    started: &Started,
+    wanted: &Wanted<'_>,
+    plan: Option<&Plan>,
+    manifest: &Manifest<'_>,
+) -> Option<Error> {
+    let (needed, found) = match domain.pv() {
+        None => (memory_need(domain.builder, started, wanted).ok()?, domain.ram.total()),
+        Some(Pv { domain, base, .. }) => {
+            let own = PvLayout { virt_base: base, ..PvLayout::default() };
+            let needed = pv_memory_need(&PvWanted {
+                own: &own,
+                started: *started,
+                layout: plan.and_then(|plan| plan.pv.as_ref()).unwrap_or(&own),
+                kernel: wanted.kernel.first().copied().unwrap_or_default(),
+                module: manifest.modules().next().map_or(0, |module| module.stored.len()),
+                scratch: wanted.scratch,
+                builder: domain.builder,
+            });
+            (needed.ok()?, domain.nr_pages * PAGE_SIZE)
+        }
+    };
     (needed / MIB > found.div_ceil(MIB)).then_some(Error::TooSmall { needed, found })
 }
 

@@ -100,7 +100,9 @@ impl fmt::Display for Error {
                 write!(f, "pack is not aligned: builder, expected a multiple of {PAGE_SIZE:#x}, found {start}")
             }
             Self::Protocol { decided, entered } => {
-                write!(f, "protocol is not to be had: pack, expected {entered} in this domain, found {decided}")
+                let kind = if *decided == Protocol::Pv { "pv" } else { "pvh" };
+                let what = "protocol is not to be had: pack";
+                write!(f, "{what}, expected {entered} in this domain, found {decided}: use type={kind}")
             }
             Self::TooSmall { needed, found } => {
                 write!(f, "not enough memory: domain, expected {} MiB, found {} MiB", needed / MIB, found.div_ceil(MIB))

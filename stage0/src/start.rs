@@ -17,7 +17,7 @@ use crate::platform::clock::TimeStampCounter;
 use crate::platform::console::Console;
 use crate::platform::handed::Handed;
 use crate::platform::memory::PhysicalMemory;
-use crate::platform::pvh::Pvh;
+use crate::platform::pvh::{self, Pvh};
 use crate::platform::xen::Xen;
 use crate::platform::{Machine, fault, shutdown};
 
@@ -63,6 +63,9 @@ struct Ready {
 fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &mut Handed) -> Result<Ready, Error> {
     let begin = machine.clock().now();
     let xen = Xen::find();
+    if let Some(xen) = xen {
+        pvh::set_console(xen);
+    }
     let mut meter = Meter::new(machine.clock(), fault::enter);
     let ask = |memmap: &mut _| xen.is_some_and(|xen| xen.memory_map(memmap));
     meter.measure(Phase::Find, 0, || handed.read(machine.memory(), start_info, ask))?;
@@ -81,6 +84,7 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
     if options.timing {
         report_times(&meter, machine.clock().now().wrapping_sub(begin));
     }
+    pvh::leave();
     Ok(ready)
 }
 

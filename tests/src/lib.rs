@@ -13,6 +13,7 @@ pub mod corpus;
 mod frames;
 pub mod initrd;
 pub mod kernels;
+pub mod linux;
 pub mod loading;
 mod logs;
 pub mod machine;

@@ -6,6 +6,7 @@ use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, Virt};
 
 use super::{Guest, fail, report_times, room, say};
 use crate::boot::{self, Domain, ManifestCopy};
+use crate::entry::VIRT_BASE;
 use crate::error::Error;
 use crate::handover::pv::Hinge;
 use crate::handover::{self, HandOverError};
@@ -53,7 +54,7 @@ fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: 
     // SAFETY: the PV entry calls this once.
     let (mut machine, ram) = meter.measure(Phase::Find, 0, || unsafe { Pv::new(&handed) })?;
     let options = cmdline::options(&common.cmdline)?;
-    let pv = Some(boot::Pv { domain: handed.domain, structures: handed.structures });
+    let pv = Some(boot::Pv { domain: handed.domain, base: Virt(VIRT_BASE), structures: handed.structures });
     let image = machine.image();
     let builder = Builder::Xen;
     let mut domain = Domain { handed: common, options, ram, image, builder, pv, log: &mut Console };
