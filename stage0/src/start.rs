@@ -12,6 +12,7 @@ use shared::kernel::{Entry, Protocol};
 use shared::memory::{Builder, MIB, Phys, PhysRange, Virt};
 
 use crate::boot::{self, Domain, Loaded, ManifestCopy};
+use crate::entry;
 use crate::error::Error;
 use crate::handover::{self, Module, PvhHandover};
 use crate::load::{Clock, Meter, Phase};
@@ -78,7 +79,8 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
     let ram = handed.ram()?;
     let builder = if xen.is_some() { Builder::Xen } else { Builder::Qemu };
     let image = machine.image();
-    let mut domain = Domain { handed, options, ram, image, builder, pv: None, log: &mut Console };
+    let trust = &entry::trust();
+    let mut domain = Domain { handed, options, trust, ram, image, builder, pv: None, log: &mut Console };
     say(options.quiet, format_args!("stage0: domain: PVH{}, {} MiB", under(xen), domain.ram.total().div_ceil(MIB)));
 
     let loaded = boot::load::<Guest>(machine, &mut domain, Protocol::Pvh, copy, &mut meter)?;

@@ -6,6 +6,7 @@ use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, Virt};
 
 use super::{Guest, fail, report_times, room, say};
 use crate::boot::{self, Domain, ManifestCopy};
+use crate::entry;
 use crate::error::Error;
 use crate::handover::pv::Hinge;
 use crate::handover::{self, HandOverError};
@@ -56,7 +57,8 @@ fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: 
     let pv = Some(boot::Pv { domain: handed.domain, structures: handed.structures });
     let image = machine.image();
     let builder = Builder::Xen;
-    let mut domain = Domain { handed: common, options, ram, image, builder, pv, log: &mut Console };
+    let trust = &entry::trust();
+    let mut domain = Domain { handed: common, options, trust, ram, image, builder, pv, log: &mut Console };
     let memory = handed.domain.nr_pages * PAGE_SIZE;
     say(options.quiet, format_args!("stage0: domain: PV, {} MiB", memory.div_ceil(MIB)));
 
