@@ -7,7 +7,7 @@ fn main() {
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
         return;
     }
-    let limit = if env::var_os("CARGO_FEATURE_PV").is_some() { "192K" } else { "128K" };
+    let limit = if env::var_os("CARGO_FEATURE_PV").is_some() { "256K" } else { "192K" };
     println!("cargo::rustc-link-arg-bins=--defsym=MAX_FILE={limit}");
     let dir = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     println!("cargo::rustc-link-arg-bins=-T{dir}/stage0.ld");
