@@ -2,23 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::Domain;
-use crate::frames::{self, Section};
+use crate::frames::{self, Filter, Section};
 use crate::initrd::{Archive, Pool};
 use crate::kernels::{self, Kernel};
 use crate::logs::{Logs, SERIAL, STDERR};
-use crate::machine::XEN_CONSOLE;
+use crate::machine::{self, XEN_CONSOLE};
 use crate::tools::{self, Qemu};
 use crate::xen::{self, Toolstack};
-use crate::{Board, Exit, Machine, Missing, Outcome, cache};
+use crate::{Board, Exit, Input, Machine, Missing, Outcome, cache};
 
 /// The toolstack's programs that dom0 runs.
-const PROGRAMS: [&str; 4] = ["xl", "xenstored", "xen-init-dom0", "xenconsoled"];
+const PROGRAMS: [&str; 5] = ["xl", "xenstored", "xen-init-dom0", "xenconsoled", "xenconsole"];
 /// What xl loads by itself when one of its threads ends.
 const LOADED_LATER: &str = "libgcc_s.so.1";
 /// dom0's modules, in the order of loading.
@@ -48,8 +49,8 @@ const DOM0_MEMORY_MIB: u64 = 512;
 /// What Xen itself needs beside dom0's and the domain's memory, in MiB.
 const XEN_MEMORY_MIB: u64 = 512;
 
-/// Runs `domains` one after another.
-pub(super) fn run(domains: &[Domain]) -> Result<Vec<Outcome>> {
+/// Runs `domains` one after another, copying their consoles to `console`.
+pub(super) fn run(domains: &[Domain], console: &mut dyn Write) -> Result<Vec<Outcome>> {
     let (toolstack, kernel) = (xen::toolstack()?, dom0_kernel()?);
     let mut ramdisk = fs::read(base(&toolstack, &kernel)?.join(BASE))?;
     let token = frames::token();
@@ -59,6 +60,7 @@ pub(super) fn run(domains: &[Domain]) -> Result<Vec<Outcome>> {
     let file = cache::logs().join(format!("{name}.cpio"));
     fs::write(&file, &ramdisk).with_context(|| file.display().to_string())?;
 
+    let input = domains.iter().find_map(|domain| domain.machine.input.as_ref());
     let stream = cache::logs().join(&name).join(STREAM);
     let largest = domains.iter().map(|domain| domain.machine.memory_mib).max().unwrap_or(0);
     // The archive lies in memory twice while Linux unpacks it.
@@ -74,9 +76,11 @@ pub(super) fn run(domains: &[Domain]) -> Result<Vec<Outcome>> {
         .append(format!(
             "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_max_vcpus=1 dom0_mem={dom0_memory}M"
         ))
-        .arguments(["-serial", &format!("file:{}", stream.display())])
+        .arguments(["-chardev", &machine::file("stream", &stream, input.map(Input::fifo)), "-serial", "chardev:stream"])
         .limit(OVERHEAD + limits.sum());
-    let ended = machine.run_with(Qemu::for_real_xen()?, "tcg", STREAM, &mut std::io::sink())?;
+    let machine = Machine { input: input.cloned(), ..machine };
+    let mut filter = Filter::new(&token, CONSOLE, console);
+    let ended = machine.run_with(Qemu::for_real_xen()?, "tcg", STREAM, &mut filter)?;
     fs::remove_file(&file)?;
     let stream = fs::read(&stream).unwrap_or_default();
     let sections = frames::sections(&stream, &token);
@@ -131,7 +135,8 @@ fn jobs(domains: &[Domain], token: &str) -> Result<Vec<u8>> {
         let name = format!("mstrap-{number}");
         let file = domain.file(&name, &kernel, ramdisk.as_deref())?;
         archive.file(&format!("jobs/{number}.cfg"), 0o644, file.as_bytes())?;
-        list.push_str(&format!("run {number} {name} {}\n", machine.limit.as_secs().max(1)));
+        let typed = if machine.input.is_some() { " typed" } else { "" };
+        list.push_str(&format!("run {number} {name} {}{typed}\n", machine.limit.as_secs().max(1)));
     }
     archive.file("init", 0o755, include_bytes!("init.sh"))?;
     archive.file("jobs/list", 0o644, list.as_bytes())?;
@@ -143,7 +148,7 @@ const BASE: &str = "base.cpio";
 
 /// The folder with what is the same for each run: busybox, the toolstack with its libraries, dom0's modules.
 fn base(toolstack: &Toolstack, kernel: &Kernel) -> Result<PathBuf, Missing> {
-    cache::entry(&format!("dom0-{}-{}", toolstack.version(), kernel.release), |folder| {
+    cache::entry(&format!("dom0-with-console-{}-{}", toolstack.version(), kernel.release), |folder| {
         let archive = base_archive(toolstack, kernel)
             .map_err(|error| Missing::new("the dom0 of a nested Xen", format!("{error:#}")))?;
         fs::write(folder.join(BASE), archive).map_err(|error| Missing::new(folder.display().to_string(), error))

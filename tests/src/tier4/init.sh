@@ -38,23 +38,39 @@ settled() {
     done
 }
 
-# run NUMBER NAME SECONDS: one domain.
+# Sends what the domain writes as it comes, and gives it what is typed.
+join() {
+    until [ -e "$console" ]; do busybox sleep 1; done
+    busybox tail -n +1 -f "$console" >&3 &
+    joined=$!
+    xenconsole "$domid" --type pv </dev/ttyS1 >/dev/null 2>>/xl.log &
+    joined="$joined $!"
+}
+
+# run NUMBER NAME SECONDS [typed]: one domain; with `typed`, its console is joined to the stream while it runs.
 run() {
-    number=$1 name=$2 seconds=$3 domid=none state=none
+    number=$1 name=$2 seconds=$3 typed=$4 domid=none state=none joined=
+    console=/var/log/xen/console/guest-$name.log
     section console.log
     start=$(now)
     if xl create "/jobs/$number.cfg" >/xl.log 2>&1; then
         look "$name"
+        [ -z "$typed" ] || join
         while [ $(($(now) - start)) -lt "$seconds" ]; do
             case $state in *[sc]*) break ;; esac
             busybox sleep 1
             look "$name"
         done
     fi
-    seconds=$(($(now) - start)) console=/var/log/xen/console/guest-$name.log
+    seconds=$(($(now) - start))
     if [ -e "$console" ]; then
         settled "$console"
-        busybox cat "$console" >&3
+        if [ -z "$joined" ]; then
+            busybox cat "$console" >&3
+        else
+            busybox sleep 2
+            kill $joined
+        fi
     fi
     section xl.log
     busybox cat /xl.log >&3

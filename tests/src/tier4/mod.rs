@@ -7,6 +7,8 @@
 mod dom0;
 mod domain;
 
+use std::io::{self, Write};
+
 use anyhow::Result;
 
 use crate::Outcome;
@@ -23,5 +25,14 @@ pub use domain::{Domain, Kind};
 /// # Errors
 /// A part is [`crate::Missing`], or a file cannot be read or written. How the guests fare is no error.
 pub fn run(domains: &[Domain]) -> Result<Vec<Outcome>> {
-    dom0::run(domains)
+    run_showing(domains, &mut io::sink())
+}
+
+/// The same, copying what the domains write to their console rings to `console`: while they run if they have an input, else when
+/// they have ended.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_showing(domains: &[Domain], console: &mut dyn Write) -> Result<Vec<Outcome>> {
+    dom0::run(domains, console)
 }
