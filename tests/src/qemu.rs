@@ -91,7 +91,7 @@ fn run_to_end(
 }
 
 /// Sends a QMP command. A QEMU that is gone no longer listens, and says why by its exit status.
-fn say(child: &mut Child, command: &str) {
+pub(crate) fn say(child: &mut Child, command: &str) {
     if let Some(input) = &mut child.stdin {
         let _gone = writeln!(input, "{{\"execute\":\"{command}\"}}");
     }
