@@ -39,7 +39,9 @@ pub fn talk(runner: &str, tier: &str, console: &str) -> Result<(), Trouble> {
     let ramdisk = folder.join(format!("{tier}.cpio"));
     fs::write(&ramdisk, initrd::talking()?)?;
     let mut pack = Command::new(program(runner)?);
-    pack.args(["run", "--tier", tier, "--timeout", "400", "--vcpus", VCPUS]).arg("--memory").arg(format!("{MEMORY_MIB}M"));
+    pack.args(["run", "--tier", tier, "--timeout", "400", "--vcpus", VCPUS])
+        .arg("--memory")
+        .arg(format!("{MEMORY_MIB}M"));
     pack.arg("--initrd").arg(&ramdisk).arg("--cmdline").arg(format!("{console} quiet panic=-1")).arg(&kernel.vmlinuz);
     let mut child = pack.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn()?;
     let (mut input, mut output) = (child.stdin.take().ok_or("no input")?, child.stdout.take().ok_or("no output")?);
@@ -54,7 +56,8 @@ pub fn talk(runner: &str, tier: &str, console: &str) -> Result<(), Trouble> {
     let status = child.wait()?;
     check(status.success(), format!("{status}\n{said}"))?;
     let heard = said.lines().find_map(|line| line.trim().strip_prefix("mstrap-guest: heard "));
-    let (words, numbers) = heard.and_then(|line| line.rsplit_once(" on ")).ok_or_else(|| format!("not heard: {said}"))?;
+    let (words, numbers) =
+        heard.and_then(|line| line.rsplit_once(" on ")).ok_or_else(|| format!("not heard: {said}"))?;
     check(words == WORDS, format!("heard {words:?}"))?;
     let (vcpus, memory) = numbers.split_once(" in ").ok_or("no memory")?;
     let kib: u64 = memory.trim_end_matches(" KiB").parse().map_err(|_| format!("memory {memory:?}"))?;

@@ -33,7 +33,8 @@ fn package() -> Result<(), Trouble> {
 /// The program, its pages, its completions and stage0 are there.
 fn installed(system: &System) -> Result<(), Trouble> {
     check(system.run("pack --version")?.starts_with("pack "), "no version")?;
-    let own = system.run("pack stage0 -o /tmp/stage0.elf >&2; cmp /tmp/stage0.elf /usr/lib/mstrap/stage0.elf && echo same")?;
+    let own = system
+        .run("pack stage0 -o /tmp/stage0.elf >&2; cmp /tmp/stage0.elf /usr/lib/mstrap/stage0.elf && echo same")?;
     check(own.trim() == "same", own)?;
     system.run("test -s /usr/share/man/man1/pack-run.1.gz && pack-run --help >&2")?;
     let offered = system.run(
@@ -62,7 +63,8 @@ fn kernel(system: &System) -> Result<String, Trouble> {
 /// The pack has the kernel, the initrd and the command line that are installed.
 fn parts_are(system: &System, version: &str) -> Result<(), Trouble> {
     system.run(&format!("rm -rf /tmp/parts && pack extract /boot/pack-{version} -o /tmp/parts >&2"))?;
-    system.run(&format!("find /tmp/parts -type f -exec cmp -s {{}} /boot/initrd.img-{version} \\; -print | grep -q ."))?;
+    system
+        .run(&format!("find /tmp/parts -type f -exec cmp -s {{}} /boot/initrd.img-{version} \\; -print | grep -q ."))?;
     let cmdline = system.run("cat /tmp/parts/cmdline")?;
     check(cmdline.trim() == "console=ttyS0 panic=-1 quiet", cmdline)?;
     let release = system.run(&format!("pack info --json /boot/pack-{version}"))?;
@@ -143,7 +145,8 @@ impl System {
             let why = |why: String| Missing::new("a clean Debian", why).remedy("apt-get install debootstrap (as root)");
             let mut debootstrap = Command::new("debootstrap");
             debootstrap.args(["--variant=minbase", &release]).arg(folder.join("system")).arg(uri);
-            let output = debootstrap.stdin(Stdio::null()).output().map_err(|error| why(format!("debootstrap: {error}")))?;
+            let output =
+                debootstrap.stdin(Stdio::null()).output().map_err(|error| why(format!("debootstrap: {error}")))?;
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             if output.status.success() { Ok(()) } else { Err(why(text)) }
         })?;

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use harness::tier4::{self, Domain, Kind};
 use harness::input::RawTerminal;
+use harness::tier4::{self, Domain, Kind};
 use harness::{Exit, Input, Machine, Outcome, tier2};
 use shared::memory::MIB;
 

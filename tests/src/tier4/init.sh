@@ -43,7 +43,7 @@ join() {
     until [ -e "$console" ]; do busybox sleep 1; done
     busybox tail -n +1 -f "$console" >&3 &
     joined=$!
-    xenconsole "$domid" --type pv </dev/ttyS1 >/dev/null 2>>/xl.log &
+    xenconsole "$domid" --type pv --interactive </dev/ttyS1 >/dev/null 2>>/xl.log &
     joined="$joined $!"
 }
 
