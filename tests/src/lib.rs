@@ -15,6 +15,7 @@ mod frames;
 pub mod initrd;
 pub mod input;
 pub mod kernels;
+pub mod linux;
 pub mod loading;
 mod logs;
 pub mod machine;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use harness::input::RawTerminal;
-use harness::tier4::{self, Domain, Kind};
+use harness::tier4::{self, Act, Domain, Kind};
 use harness::{Exit, Input, Machine, Outcome, tier2};
 use shared::memory::MIB;
 
@@ -141,7 +141,7 @@ fn under_emulation(machine: Machine) -> Result<Outcome> {
 /// What a domain writes to port 0xE9, as stage0 does, is in Xen's log, and shown when it has ended.
 fn under_xen(domain: Domain) -> Result<Outcome> {
     eprintln!("pack run: starting Xen and a dom0 in an emulated machine, which takes a minute\r");
-    let outcome = only(tier4::run_showing(&[domain], &mut Console)?)?;
+    let outcome = only(tier4::run_showing(tier4::Release::Trixie, &[domain.act(Act::Talk)], &mut Console)?)?;
     if !outcome.serial.is_empty() {
         Console.write_all(format!("\npack run: in Xen's log:\n{}\n", outcome.serial).as_bytes())?;
     }
