@@ -79,8 +79,10 @@ impl Drawing {
         self.keys([("physical, before", before), (&format!("physical, {after_name}"), after)]);
         self.y += LINE / 2;
         let paging = if layout.virtual_after.is_empty() { "virtual, after: paging is off" } else { "virtual, after" };
-        self.keys([("virtual, before", &layout.virtual_before), (paging, &layout.virtual_after)]);
-        self.y += LINE;
+        // Below each other: such addresses are long.
+        self.list(MARGIN, "virtual, before", &layout.virtual_before);
+        self.list(MARGIN, paging, &layout.virtual_after);
+        self.y += 2 * LINE;
     }
 
     /// Lines at round addresses, through both bars.
@@ -157,14 +159,19 @@ impl Drawing {
         let (top, mut bottom) = (self.y, self.y);
         for (column, (name, list)) in lists.into_iter().enumerate() {
             let x = MARGIN + column as u64 * (LEFT + WIDTH) / 2;
-            self.y = top + LINE;
-            self.text(x, "font-weight=\"bold\"", name);
-            for held in list {
-                self.key(x, held);
-            }
+            self.y = top;
+            self.list(x, name, list);
             bottom = bottom.max(self.y);
         }
         self.y = bottom;
+    }
+
+    fn list(&mut self, x: u64, name: &str, list: &[Held]) {
+        self.y += LINE;
+        self.text(x, "font-weight=\"bold\"", name);
+        for held in list {
+            self.key(x, held);
+        }
     }
 
     fn key(&mut self, x: u64, held: &Held) {
