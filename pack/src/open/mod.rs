@@ -78,12 +78,17 @@ pub fn open(path: &Path) -> Result<Opened, OpenError> {
 
 /// Opens a kernel file whose bytes are in memory. An error comes with the layers that could be opened before it.
 pub fn open_bytes(bytes: Vec<u8>) -> Result<Opened, (Vec<Layer>, OpenCause)> {
+    open_bytes_within(bytes, MAX_KERNEL)
+}
+
+/// The same, where no layer may decode to more than `limit` bytes.
+pub fn open_bytes_within(bytes: Vec<u8>, limit: u64) -> Result<Opened, (Vec<Layer>, OpenCause)> {
     let file_len = bytes.len() as u64;
     let mut layers = Vec::new();
     let mut linux_version = None;
     let mut bytes = bytes;
     loop {
-        match peel(&bytes, &mut layers, &mut linux_version) {
+        match peel(&bytes, limit, &mut layers, &mut linux_version) {
             Ok(None) => break,
             Ok(Some(inner)) => bytes = inner,
             Err(cause) => return Err((layers, cause)),
@@ -101,7 +106,12 @@ enum Kind {
 }
 
 /// Takes one layer off, and notes it; `None` if `bytes` are an ELF file.
-fn peel(bytes: &[u8], layers: &mut Vec<Layer>, version: &mut Option<String>) -> Result<Option<Vec<u8>>, OpenCause> {
+fn peel(
+    bytes: &[u8],
+    limit: u64,
+    layers: &mut Vec<Layer>,
+    version: &mut Option<String>,
+) -> Result<Option<Vec<u8>>, OpenCause> {
     let kind = recognize(bytes)?;
     if let Kind::Elf = kind {
         check_elf(bytes)?;
@@ -120,7 +130,7 @@ fn peel(bytes: &[u8], layers: &mut Vec<Layer>, version: &mut Option<String>) -> 
         }
         Kind::Compressed(compression) => {
             layers.push(Layer::Compressed(compression));
-            Ok(Some(decompress(compression, bytes, MAX_KERNEL)?))
+            Ok(Some(decompress(compression, bytes, limit)?))
         }
     }
 }
