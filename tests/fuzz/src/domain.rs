@@ -192,9 +192,8 @@ impl Machine for Watched {
         self.check(arrangement);
         self.arranged = true;
         self.guest.own = vec![arrangement.stage0, arrangement.tables, arrangement.structures];
-        let writable = |holder: Holder| {
-            !matches!(holder, Holder::Stage0 | Holder::PageTables | Holder::Structures | Holder::Rsdp)
-        };
+        let writable =
+            |holder: Holder| !matches!(holder, Holder::Stage0 | Holder::PageTables | Holder::Structures | Holder::Rsdp);
         let claims = arrangement.claims.list().iter().filter(|claim| writable(claim.holder));
         self.guest.allowed = claims.map(|claim| claim.range).collect();
     }

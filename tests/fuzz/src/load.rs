@@ -249,9 +249,9 @@ impl Built {
         assert_eq!(again.memmap.as_bytes(), handed.memmap.as_bytes());
         assert_eq!(again.cmdline.as_str(), loaded.cmdline.as_str());
         let pack = modules[0].as_ref().expect("a pack that was read");
-        let own = manifest.modules().map(|member| {
-            pack[member.stored.offset() as usize..member.stored.end() as usize].to_vec()
-        });
+        let own = manifest
+            .modules()
+            .map(|member| pack[member.stored.offset() as usize..member.stored.end() as usize].to_vec());
         let expected: Vec<Option<Vec<u8>>> = own.map(Some).chain(modules[1..].iter().cloned()).collect();
         assert_eq!(again.modules.len(), expected.len());
         for (module, expected) in again.modules.iter().zip(&expected) {
