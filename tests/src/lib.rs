@@ -10,6 +10,7 @@ pub mod apt;
 pub mod apt_sources;
 pub mod cache;
 pub mod corpus;
+pub mod errors;
 mod frames;
 pub mod initrd;
 pub mod kernels;
