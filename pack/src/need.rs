@@ -4,7 +4,7 @@
 use shared::format::Manifest;
 use shared::kernel::{Kernel, Plan, Protocol, PvLayout, SliceFile};
 use shared::memory::{
-    ArrangeError, Arrangement, Builder, Found, GIB, MIB, NeedError, PAGE_SIZE, Phys, PhysRange, Ram, Region,
+    ArrangeError, Arrangement, Builder, Direct, Found, GIB, MIB, NeedError, PAGE_SIZE, Phys, PhysRange, Ram, Region,
     RegionKind, Room, Started, VirtRange, Wanted, arrange, first_scratch, memory_need, scratch_len, simulated_domain,
 };
 use shared::pv::tables::window_len;
@@ -166,12 +166,10 @@ impl Surroundings {
     }
 
     fn wanted<'a>(&self, plan: &'a Plan) -> Wanted<'a> {
-        Wanted {
-            kernel: &plan.areas,
-            relocation: plan.relocation,
-            scratch: self.scratch,
-            room: Room::PVH,
-            direct: None,
-        }
+        // Pages of 1 GiB, where the processor has them, only make it less.
+        let direct = Direct { plan, gib_pages: false };
+        let (room, direct) =
+            if plan.protocol == Protocol::Direct { (Room::DIRECT, Some(direct)) } else { (Room::PVH, None) };
+        Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch: self.scratch, room, direct }
     }
 }

@@ -14,10 +14,10 @@ use pack::input::InputCause;
 use pack::open::{self, Layer, Opened};
 use pack::output::Output;
 use pack::stage0;
-use shared::kernel::Decisions;
+use shared::kernel::{Decisions, Protocol};
 use shared::memory::Virt;
 
-use super::args::MakeArgs;
+use super::args::{MakeArgs, ProtocolArg};
 use super::kernel;
 use super::text::{percent, size};
 
@@ -39,7 +39,8 @@ pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
         decisions: Decisions {
             entry: args.entry.map(Into::into).unwrap_or_default(),
             virt_base: args.virt_base.map(Virt),
-            ..Decisions::default()
+            protocol: args.protocol.into(),
+            mapping: args.map.into(),
         },
         locked: args.lock_cmdline,
         allowed: args.allow_arg,
@@ -48,7 +49,7 @@ pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
     let built = request.build(&|bytes| bar.inc(bytes)).with_context(|| path.display().to_string())?;
     bar.finish_and_clear();
     output.write(&built.pack)?;
-    super::print(&summary(&path, &image, &origin, &built)?)?;
+    super::print(&summary(&path, &image, &origin, &built, args.protocol)?)?;
     Ok(())
 }
 
@@ -81,7 +82,13 @@ impl Origin {
 }
 
 /// Says what came in and what went out, how it can be entered and what memory it needs.
-fn summary(path: &Path, output: &Path, origin: &Origin, built: &Built) -> anyhow::Result<String> {
+fn summary(
+    path: &Path,
+    output: &Path,
+    origin: &Origin,
+    built: &Built,
+    protocol: ProtocolArg,
+) -> anyhow::Result<String> {
     let image = Image::parse(&built.pack)?;
     let contents = Contents::of(&image)?;
     let member = image.manifest.kernel();
@@ -98,6 +105,9 @@ fn summary(path: &Path, output: &Path, origin: &Origin, built: &Built) -> anyhow
     writeln!(out, "pack       {}: {}", output.display(), size(contents.pack_len))?;
     writeln!(out, "digest     sha256:{}", contents.digest)?;
     let info = KernelInfo::of(&built.reading, origin.identity.clone(), stage0::EMBEDDED, &image.manifest);
+    if protocol == ProtocolArg::Auto && built.reading.decisions.protocol == Some(Protocol::Direct) {
+        writeln!(out, "protocol   direct, as the kernel says nothing to Xen: for PVH domains")?;
+    }
     kernel::brief(&mut out, &info)?;
     Ok(out)
 }
