@@ -73,7 +73,8 @@ impl<'a> Found<'a> {
                 found.block = Block::at(PhysRange::new(Phys(start), Phys(end))?);
             }
             if kind == 1 || is_block {
-                found.ram.push((start, end));
+                // The memory map speaks of bytes, tables of pages.
+                found.ram.push((start.next_multiple_of(PAGE_SIZE), end & !(PAGE_SIZE - 1)));
             }
         }
         Ok(found)
@@ -191,9 +192,7 @@ fn mapped(layout: &Direct, found: &Found<'_>) -> Result<()> {
             edges.extend([Some(first), end.checked_add(1)].into_iter().flatten());
         }
     }
-    // The memory map speaks of bytes, tables of pages.
-    let whole = |(start, end): &(u64, u64)| [start.next_multiple_of(PAGE_SIZE), end & !(PAGE_SIZE - 1)];
-    edges.extend(found.ram.iter().flat_map(whole));
+    edges.extend(found.ram.iter().flat_map(|(start, end)| [*start, *end]));
     for part in [block.trampoline(), block.guard()] {
         edges.extend([part.start().0, part.end().0]);
     }
