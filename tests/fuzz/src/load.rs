@@ -8,9 +8,10 @@ use shared::cmdline::{self, Options};
 use shared::format::{
     Codec, EncodedFrame, EncodedKernel, EncodedModule, Frame, MAX_FRAME_LEN, MAX_MANIFEST_LEN, Manifest, PackContent,
 };
-use shared::kernel::{Kernel, Protocol, SliceFile};
-use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, PhysRange, shifted};
+use shared::kernel::{Kernel, SliceFile};
+use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, PhysRange, Virt, shifted};
 use shared::pv::{PvBuilder, PvDomain};
+use shared::trust::TrustSlot;
 use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
 use stage0::boot::{Domain, Loaded, Pv, load};
 use stage0::handover::{Module, PvhHandover, write_start_info};
@@ -25,6 +26,8 @@ use crate::{kernel, seal, seeds};
 /// Bytes of decisions and the like that stand before the kernel file.
 pub const HEAD: usize = 128;
 
+/// Where stage0 is linked: the address of pseudo-physical 0 in a PV domain.
+const VIRT_BASE: Virt = Virt(0xffff_ffff_8000_0000);
 const START_INFO: u64 = 0x6000;
 const MODLIST: u64 = 0x6100;
 const MEMMAP: u64 = 0x7000;
@@ -133,7 +136,7 @@ impl Built {
         let texts: [&[u8]; 4] = [b"", b"a=1 c b", b"stage0.quiet d \"e f\" stage0.timing", b"stage0.other \xff"];
         let cmdline = texts[usize::from(head.u8() % 8).min(3)].to_vec();
         let rsdp = if flags & 0x80 == 0 { 0 } else { head.address() };
-        let pv = (flags & 0x40 != 0).then(|| PvDomain { nr_pages: ram / PAGE_SIZE, builder: PvBuilder::Toolstack });
+        let pv = (flags & 0x40 != 0).then_some(PvDomain { nr_pages: ram / PAGE_SIZE, builder: PvBuilder::Toolstack });
         Some(Self { pv, memmap, modules, cmdline, rsdp, version: u32::from(head.u8() % 3) })
     }
 
@@ -180,13 +183,22 @@ impl Built {
         let modules: Vec<Option<Vec<u8>>> =
             handed.modules.iter().map(|module| machine.guest.read(module.range).map(<[u8]>::to_vec)).collect();
         let image = PhysRange::sized(Phys(IMAGE.0), IMAGE.1).expect("a range");
-        let pv = self.pv.map(|domain| Pv { domain, structures: PhysRange::EMPTY });
-        let protocol = if pv.is_some() { Protocol::Pv } else { Protocol::Pvh };
+        let pv = self.pv.map(|domain| Pv { domain, base: VIRT_BASE, structures: PhysRange::EMPTY });
         let mut log = String::new();
-        let mut domain = Domain { handed: &handed, options, ram, image, builder: Builder::Qemu, pv, log: &mut log };
+        let mut domain = Domain {
+            handed: &handed,
+            options,
+            trust: &TrustSlot::EMPTY,
+            ram,
+            image,
+            builder: Builder::Qemu,
+            pv,
+            gib_pages: false,
+            log: &mut log,
+        };
         let mut copy = [0; MAX_MANIFEST_LEN as usize];
         let mut meter = Meter::new(Still, |_| ());
-        match load(&mut machine, &mut domain, protocol, &mut copy, &mut meter) {
+        match load(&mut machine, &mut domain, &mut copy, &mut meter) {
             Ok(loaded) => self.check(&mut machine, &handed, options, &loaded, &modules),
             Err(error) => assert!(!error.to_string().is_empty()),
         }
@@ -231,7 +243,12 @@ impl Built {
         modules: &[Option<Vec<u8>>],
     ) {
         let given: Vec<Module<'_>> = loaded.modules(handed).collect();
-        let handover = PvhHandover { handed, modules: given.iter().copied(), cmdline: &loaded.cmdline };
+        let handover = PvhHandover {
+            handed,
+            modules: given.iter().copied(),
+            cmdline: &loaded.cmdline,
+            reserved: PhysRange::EMPTY,
+        };
         let block = loaded.arrangement.start_info;
         if write_start_info(&mut machine.guest, block, &handover).is_err() {
             return;
