@@ -140,6 +140,12 @@ impl Surroundings {
     }
 
     fn wanted<'a>(&self, plan: &'a Plan) -> Wanted<'a> {
-        Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch: self.scratch, room: Room::PVH }
+        Wanted {
+            kernel: &plan.areas,
+            relocation: plan.relocation,
+            scratch: self.scratch,
+            room: Room::PVH,
+            direct: None,
+        }
     }
 }

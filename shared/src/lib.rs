@@ -7,6 +7,7 @@
 extern crate std;
 
 pub mod cmdline;
+pub mod direct;
 pub mod format;
 pub mod kernel;
 pub mod memory;

@@ -67,7 +67,7 @@ pub fn simulated_pv(wanted: &PvWanted<'_>, memory: u64) -> Result<SimulatedPv, P
     let start_of_day = StartOfDay::new(wanted.layout, wanted.kernel, wanted.module, &domain)?;
     let areas = start_of_day.areas();
     let found = Found { ram: &ram, stage0, pack: first.module, modules: &[], structures, rsdp: None };
-    let wanted = Wanted { kernel: &areas, relocation: None, scratch: wanted.scratch, room: Room::PV };
+    let wanted = Wanted { kernel: &areas, relocation: None, scratch: wanted.scratch, room: Room::PV, direct: None };
     let arrangement = first_scratch(&found, wanted.scratch).and_then(|_| arrange(&found, &wanted));
     Ok(SimulatedPv { ram, pack: first.module, structures, start_of_day, arrangement })
 }

@@ -1,11 +1,10 @@
 //! The assembly entries, and the notes by which builders find them.
 
-#[cfg(feature = "pv")]
 mod pv;
 mod pvh;
+mod unpack;
 
 use shared::memory::Phys;
-#[cfg(feature = "pv")]
 use shared::memory::Virt;
 
 pub(crate) use pvh::{VIRT_BASE, WINDOW};
@@ -17,7 +16,6 @@ extern "C" fn main_pvh(start_info: u32) -> ! {
 }
 
 /// Where the entry of a PV domain goes on, on a stack.
-#[cfg(feature = "pv")]
 extern "C" fn main_pv(start_info: u64, stack_end: u64) -> ! {
     crate::start::pv(Virt(start_info), Virt(stack_end))
 }

@@ -6,7 +6,6 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use x86::io::{inb, outb};
 
-#[cfg(feature = "pv")]
 use super::{ring, xen::Xen};
 
 /// The first serial port's data register (IBM PC).
@@ -52,7 +51,6 @@ impl Console {
 
 impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        #[cfg(feature = "pv")]
         if let Some(xen) = Xen::find() {
             ring::write(xen, text.as_bytes());
             if xen == Xen::Syscall {

@@ -3,16 +3,13 @@
 use core::arch::naked_asm;
 use core::ptr;
 
-#[cfg(feature = "pv")]
 use shared::memory::PAGE_SIZE;
 use shared::memory::{Arrangement, GIB, Phys, PhysRange, VIEW_LEN};
-#[cfg(feature = "pv")]
 use shared::xen::{HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN};
 
 use super::clock::TimeStampCounter;
 use super::memory::{PhysicalMemory, pointer};
 use super::{Machine, heap, paging};
-#[cfg(feature = "pv")]
 use super::{ring, xen::Xen};
 use crate::entry::image_place;
 
@@ -43,7 +40,6 @@ impl Pvh {
 }
 
 /// Finds the ring that the toolstack made for the domain's console, for lines of stage0. The initial domain has none.
-#[cfg(feature = "pv")]
 pub fn set_console(xen: Xen) {
     let (frame, port) = (xen.hvm_param(HVM_PARAM_CONSOLE_PFN), xen.hvm_param(HVM_PARAM_CONSOLE_EVTCHN));
     let Some((frame, port)) = frame.zip(port).filter(|(frame, port)| *frame != 0 && *port != 0) else { return };
@@ -56,7 +52,6 @@ pub fn set_console(xen: Xen) {
 }
 
 /// Waits until the console's lines were read: those of the kernel follow in the same ring.
-#[cfg(feature = "pv")]
 pub fn leave() {
     if let Some(xen) = Xen::find() {
         ring::drain(xen);

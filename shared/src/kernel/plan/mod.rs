@@ -16,6 +16,7 @@ mod error;
 mod pv;
 mod pvh;
 
+pub(crate) use direct::{CANONICAL, END_32};
 pub use error::{Decision, PlanError};
 
 use super::features::Features;
