@@ -77,8 +77,8 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
     let ram = handed.ram()?;
     let builder = if xen.is_some() { Builder::Xen } else { Builder::Qemu };
     let image = machine.image();
-    let gib_pages = gib_pages();
-    let mut domain = Domain { handed, options, ram, image, builder, pv: None, gib_pages, log: &mut Console };
+    let (trust, gib_pages) = (&crate::entry::trust(), gib_pages());
+    let mut domain = Domain { handed, options, trust, ram, image, builder, pv: None, gib_pages, log: &mut Console };
     say(options.quiet, format_args!("stage0: domain: PVH{}, {} MiB", under(xen), domain.ram.total().div_ceil(MIB)));
 
     let loaded = boot::load::<Guest>(machine, &mut domain, copy, &mut meter)?;

@@ -161,6 +161,9 @@ $busybox sleep 5
 $busybox reboot -f
 ";
 
+/// What Linux runs when the toolstack wants the domain to shut down.
+const POWEROFF: &str = "#!/bin/sh\nexec /bin/busybox poweroff -f\n";
+
 /// A busybox ramdisk whose guest prints one line, which [`GuestReport::find`] reads, and powers off.
 ///
 /// # Errors
@@ -205,6 +208,7 @@ fn busybox_ramdisk(init: &str) -> Result<Vec<u8>, Missing> {
         archive.device("dev/null", 1, 3)?;
         archive.copy("bin/busybox", 0o755, &busybox)?;
         archive.symlink("bin/sh", "busybox")?;
+        archive.file("sbin/poweroff", 0o755, POWEROFF.as_bytes())?;
         archive.file("init", 0o755, init.as_bytes())?;
         archive.finish()
     };

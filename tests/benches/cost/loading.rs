@@ -19,6 +19,7 @@ use pack::reading::Reading;
 use shared::format::Codec;
 use shared::kernel::{Decisions, Entry, Plan, Protocol};
 use shared::memory::Builder;
+use shared::trust::TrustSlot;
 
 use crate::packing::{self, Packed};
 
@@ -113,7 +114,8 @@ impl<'a> Subject<'a> {
         let first = Reading::of(pack::stage0::EMBEDDED, &Decisions::default())?.plan(Protocol::Pvh)?.entry;
         let Entry::Physical(first) = first else { anyhow::bail!("stage0 has no PVH entry") };
         let counted = machine.append("stage0.timing").count(&[first.0, self.entry()])?;
-        let domain = Domain { kind: Kind::Pvh, builder: Builder::Qemu, memory: None, cmdline: "" };
+        let domain =
+            Domain { kind: Kind::Pvh, builder: Builder::Qemu, memory: None, trust: TrustSlot::EMPTY, cmdline: "" };
         let need = check(&Image::parse(&pack)?, pack::stage0::EMBEDDED, &domain)?.need;
         let line = counted.serial.lines().find_map(|line| line.strip_prefix("stage0: timing: "));
         let phases = phases(line.context("no line of timing")?);

@@ -64,7 +64,7 @@ await() {
     done
 }
 
-create() { xl create "/jobs/$number.cfg" >>/xl.log 2>&1; }
+create() { xl create "$@" "/jobs/$number.cfg" >>/xl.log 2>&1; }
 
 note() { echo "mstrap-dom0: $*" >>/xl.log; }
 
@@ -75,8 +75,9 @@ run() { create && ended; }
 
 unread() {
     daemon=$(busybox pidof xenconsoled)
+    create -p
     busybox kill -STOP "$daemon"
-    create && ended
+    xl unpause "$name" && ended
     busybox kill -CONT "$daemon"
     busybox sleep 1
 }
@@ -138,7 +139,7 @@ job() {
         settled "$console"
         busybox cat "$console" >&3
     fi
-    section xl.log
+    section toolstack.log
     busybox cat /xl.log "/var/log/xen/xl-$name.log" >&3 2>/dev/null
     section end
     echo "$state $domid $seconds" >&3
