@@ -1,12 +1,12 @@
 //! `pack run`, as a person runs it: the program itself, the machine, the guest's end as its exit status.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use harness::probe::{self, Case, Layout};
+use harness::tools::{self, Qemu};
 use harness::trial::{self, Trouble, check};
-use harness::{Missing, tools::Qemu};
 use shared::memory::MIB;
 
 fn main() {
@@ -25,23 +25,12 @@ fn run(words: &[&str]) -> Result<Output, Trouble> {
 
 fn run_for(seconds: u32, words: &[&str]) -> Result<Output, Trouble> {
     Qemu::plain()?;
-    let output = Command::new(program()?)
+    let output = Command::new(tools::pack()?)
         .args(["run", "--tier", "qemu", "--timeout", &seconds.to_string()])
         .args(words)
         .stdin(Stdio::null())
         .output()?;
     Ok(output)
-}
-
-/// The program that lies beside the one that runs machines.
-fn program() -> Result<PathBuf, Missing> {
-    let pack = Path::new(env!("CARGO_BIN_EXE_pack-run")).with_file_name("pack");
-    let why = format!("there is no {}", pack.display());
-    if pack.exists() {
-        Ok(pack)
-    } else {
-        Err(Missing::new("the program pack", why).remedy("cargo build --package pack"))
-    }
 }
 
 fn text(path: &Path) -> Result<&str, Trouble> {
