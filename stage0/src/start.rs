@@ -122,7 +122,7 @@ fn hand_over(machine: &mut Pvh, domain: &Domain<'_>, loaded: &Loaded<'_>, entry:
     }
     let modules: heapless::Vec<Module<'_>, 80> = loaded.modules(handed).collect();
     let (modules, reserved) = (modules.iter().copied(), block.range());
-    let handover = PvhHandover { handed, modules, cmdline: &loaded.cmdline, reserved };
+    let handover = PvhHandover { handed, modules, cmdline: &loaded.cmdline, rsdp: loaded.rsdp, reserved };
     handover::write_start_info(memory, start_info, &handover)?;
     handover::pvh::write_trampoline(memory, trampoline, registers)?;
     Ok(Ready { trampoline, start_info: start_info.start() })

@@ -11,13 +11,11 @@ use std::time::Duration;
 
 use harness::probe::{self, Case, Layout};
 use harness::talk;
-use harness::tools::Qemu;
+use harness::tools::{self, Qemu};
 use harness::trial::{self, Trouble, check};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::tcgetattr;
 use shared::memory::MIB;
-
-const RUNNER: &str = env!("CARGO_BIN_EXE_pack-run");
 
 fn main() {
     trial::main(vec![
@@ -26,7 +24,7 @@ fn main() {
         trial::test("what_stage0_refuses_is_refused_before_a_machine_is_made", refused),
         trial::test("a_guest_that_does_not_end_is_ended", endless),
         trial::test("ctrl_bracket_ends_it_and_the_terminal_is_as_it_was", left),
-        trial::test("one_can_talk_to_a_linux", || talk::talk(RUNNER, "qemu", "console=ttyS0")),
+        trial::test("one_can_talk_to_a_linux", || talk::talk("qemu", "console=ttyS0")),
     ]);
 }
 
@@ -37,7 +35,7 @@ fn run(words: &[&str]) -> Result<Output, Trouble> {
 
 fn run_for(seconds: u32, words: &[&str]) -> Result<Output, Trouble> {
     Qemu::plain()?;
-    let output = Command::new(talk::program(RUNNER)?)
+    let output = Command::new(tools::pack()?)
         .args(["run", "--tier", "qemu", "--timeout", &seconds.to_string()])
         .args(words)
         .stdin(Stdio::null())
@@ -97,7 +95,7 @@ fn left() -> Result<(), Trouble> {
     let terminal = File::options().read(true).write(true).open(OsStr::from_bytes(name.as_bytes()))?;
     let modes = || tcgetattr(&terminal).map(|modes| (modes.local_modes, modes.input_modes)).map_err(io::Error::from);
     let before = modes()?;
-    let mut child = Command::new(talk::program(RUNNER)?)
+    let mut child = Command::new(tools::pack()?)
         .args(["run", "--tier", "qemu", "--timeout", "60", text(&pack)?, "--", "-S"])
         .stdin(terminal.try_clone()?)
         .stdout(Stdio::null())

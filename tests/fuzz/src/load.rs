@@ -247,6 +247,7 @@ impl Built {
             handed,
             modules: given.iter().copied(),
             cmdline: &loaded.cmdline,
+            rsdp: loaded.rsdp,
             reserved: PhysRange::EMPTY,
         };
         let block = loaded.arrangement.start_info;
@@ -262,7 +263,7 @@ impl Built {
             return;
         }
         again.read(&machine.guest, block.start(), ask).expect("a start_info that was written");
-        assert_eq!((again.flags, again.rsdp), (handed.flags, handed.rsdp));
+        assert_eq!((again.flags, again.rsdp), (handed.flags, loaded.rsdp));
         assert_eq!(again.memmap.as_bytes(), handed.memmap.as_bytes());
         assert_eq!(again.cmdline.as_str(), loaded.cmdline.as_str());
         let pack = modules[0].as_ref().expect("a pack that was read");
