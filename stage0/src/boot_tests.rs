@@ -6,8 +6,8 @@ use std::vec::Vec;
 
 use shared::cmdline::Options;
 use shared::format::{Codec, EncodedModule, MAX_MANIFEST_LEN};
-use shared::kernel::Protocol;
 use shared::memory::{Arrangement, Builder, MIB, PAGE_SIZE, Phys, PhysRange};
+use shared::trust::TrustSlot;
 use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -97,14 +97,28 @@ impl Built {
         let mut handed = Handed::EMPTY;
         handed.read(machine.memory(), Phys(START_INFO), |_| false)?;
         let (ram, mut log) = (handed.ram()?, String::new());
-        let (image, options) = (range(IMAGE.0, IMAGE.1), Options::default());
-        let mut domain =
-            Domain { handed: &handed, options, ram, image, builder: Builder::Qemu, pv: None, log: &mut log };
+        let (image, options, trust) = (range(IMAGE.0, IMAGE.1), Options::default(), &TrustSlot::EMPTY);
+        let mut domain = Domain {
+            handed: &handed,
+            options,
+            trust,
+            ram,
+            image,
+            builder: Builder::Qemu,
+            pv: None,
+            gib_pages: false,
+            log: &mut log,
+        };
         let mut copy = [0; MAX_MANIFEST_LEN as usize];
-        let loaded = load(&mut machine, &mut domain, Protocol::Pvh, &mut copy, &mut meter())?;
+        let loaded = load(&mut machine, &mut domain, &mut copy, &mut meter())?;
         let modules: Vec<Module<'_>> = loaded.modules(&handed).collect();
         let places = modules.iter().map(|module| module.range).collect();
-        let handover = PvhHandover { handed: &handed, modules: modules.into_iter(), cmdline: &loaded.cmdline };
+        let handover = PvhHandover {
+            handed: &handed,
+            modules: modules.into_iter(),
+            cmdline: &loaded.cmdline,
+            reserved: PhysRange::EMPTY,
+        };
         let block = loaded.arrangement.start_info;
         write_start_info(machine.memory(), block, &handover)?;
         let info = HvmStartInfo::read_from_prefix(machine.memory().bytes(block).unwrap()).unwrap().0;

@@ -4,9 +4,10 @@ use core::fmt;
 
 use shared::cmdline::CmdlineError;
 use shared::format::FormatError;
-use shared::kernel::{PlanError, Protocol, ReadError};
+use shared::kernel::{PlanError, ReadError};
 use shared::memory::{ArrangeError, MIB, PAGE_SIZE, Phys, TooManyRegions};
 use shared::pv::PvError;
+use shared::trust::TrustError;
 
 use crate::handover::HandOverError;
 use crate::load::LoadError;
@@ -18,7 +19,7 @@ pub enum Error {
     /// What the builder handed over cannot be used.
     Handed(HandedError),
     /// What a PV builder handed over cannot be used.
-    #[cfg(all(target_os = "none", feature = "pv"))]
+    #[cfg(target_os = "none")]
     PvHanded(crate::platform::pv::PvHandedError),
     /// The builder passed no module.
     NoPack,
@@ -36,17 +37,12 @@ pub enum Error {
     },
     /// What the builder passed is no pack.
     Format(FormatError),
+    /// The pack is not one to be started.
+    Trust(TrustError),
     /// The command lines make none for the kernel.
     Cmdline(CmdlineError),
     /// The memory map is too long.
     Memory(TooManyRegions),
-    /// The pack is for another protocol than this stage0 has for this domain.
-    Protocol {
-        /// The pack's.
-        decided: Protocol,
-        /// The domain's.
-        entered: Protocol,
-    },
     /// The kernel's file cannot be read.
     Kernel(ReadError<LoadError>),
     /// The kernel cannot be entered here.
@@ -83,10 +79,10 @@ macro_rules! from {
 from! {
     Handed(HandedError), Format(FormatError), Cmdline(CmdlineError), Memory(TooManyRegions),
     Kernel(ReadError<LoadError>), Plan(PlanError), Arrange(ArrangeError), Load(LoadError), HandOver(HandOverError),
-    StartOfDay(PvError),
+    StartOfDay(PvError), Trust(TrustError),
 }
 
-#[cfg(all(target_os = "none", feature = "pv"))]
+#[cfg(target_os = "none")]
 from! { PvHanded(crate::platform::pv::PvHandedError) }
 
 impl fmt::Display for Error {
@@ -99,18 +95,16 @@ impl fmt::Display for Error {
             Self::PackUnaligned { start } => {
                 write!(f, "pack is not aligned: builder, expected a multiple of {PAGE_SIZE:#x}, found {start}")
             }
-            Self::Protocol { decided, entered } => {
-                write!(f, "protocol is not to be had: pack, expected {entered} in this domain, found {decided}")
-            }
             Self::TooSmall { needed, found } => {
                 write!(f, "not enough memory: domain, expected {} MiB, found {} MiB", needed / MIB, found.div_ceil(MIB))
             }
             Self::PvModules => f.write_str("too many modules: pack, expected at most one in a PV domain, found more"),
             Self::StartOfDay(error) => error.fmt(f),
-            #[cfg(all(target_os = "none", feature = "pv"))]
+            #[cfg(target_os = "none")]
             Self::PvHanded(error) => error.fmt(f),
             Self::Handed(error) => error.fmt(f),
             Self::Format(error) => error.fmt(f),
+            Self::Trust(error) => error.fmt(f),
             Self::Cmdline(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
             Self::Kernel(error) => error.fmt(f),

@@ -14,6 +14,7 @@ pub mod errors;
 mod frames;
 pub mod initrd;
 pub mod kernels;
+pub mod linux;
 pub mod loading;
 mod logs;
 pub mod machine;

@@ -11,6 +11,7 @@ use pack::identity::Identity;
 use pack::image::Image;
 use pack::info::{Contents, KernelInfo};
 use pack::input::InputCause;
+use pack::key::PrivateKey;
 use pack::open::{self, Layer, Opened};
 use pack::output::Output;
 use pack::stage0;
@@ -25,8 +26,10 @@ use super::text::{percent, size};
 pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
     let (path, image) = args.files();
     let level = args.level();
-    let inputs: Vec<&Path> = [Some(path.as_path()), args.initrd.as_deref()].into_iter().flatten().collect();
+    let inputs = [Some(path.as_path()), args.initrd.as_deref(), args.sign.as_deref()];
+    let inputs: Vec<&Path> = inputs.into_iter().flatten().collect();
     let output = Output::new(&image, &inputs)?;
+    let key = args.sign.as_deref().map(PrivateKey::read).transpose()?;
     let opened = open::open(&path)?;
     let origin = Origin::of(&opened);
     let modules = args.initrd.as_deref().map(initrd).transpose()?;
@@ -41,12 +44,15 @@ pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
             virt_base: args.virt_base.map(Virt),
             ..Decisions::default()
         },
-        locked: args.lock_cmdline,
+        locked: args.lock_cmdline || key.is_some(),
         allowed: args.allow_arg,
     };
     let bar = progress_bar(request.elf.len() as u64);
-    let built = request.build(&|bytes| bar.inc(bytes)).with_context(|| path.display().to_string())?;
+    let mut built = request.build(&|bytes| bar.inc(bytes)).with_context(|| path.display().to_string())?;
     bar.finish_and_clear();
+    if let Some(key) = key {
+        key.sign(&mut built.pack).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    }
     output.write(&built.pack)?;
     super::print(&summary(&path, &image, &origin, &built)?)?;
     Ok(())
@@ -97,6 +103,9 @@ fn summary(path: &Path, output: &Path, origin: &Origin, built: &Built) -> anyhow
     }
     writeln!(out, "pack       {}: {}", output.display(), size(contents.pack_len))?;
     writeln!(out, "digest     sha256:{}", contents.digest)?;
+    if let Some(signature) = contents.signature {
+        writeln!(out, "signature  {} by key {}", signature.algorithm, signature.key_id)?;
+    }
     let info = KernelInfo::of(&built.reading, origin.identity.clone(), stage0::EMBEDDED, &image.manifest);
     kernel::brief(&mut out, &info)?;
     Ok(out)

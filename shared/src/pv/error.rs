@@ -12,6 +12,10 @@ pub enum PvError {
         /// Bytes that there are.
         found: u64,
     },
+/// The kernel must be the initial domain's, and this is another.
+    OnlyDom0,
+    /// The kernel does not say that it can be the initial domain's, and this is that one.
+    NeverDom0,
     /// The linear mapping, or that of the list of frames, reaches past the end of the addresses that there are, or one into
     /// the other.
     BeyondAddresses {
@@ -31,6 +35,8 @@ impl fmt::Display for PvError {
                 needed.div_ceil(MIB),
                 found.div_ceil(MIB)
             ),
+            Self::OnlyDom0 => f.write_str("kernel: requires the feature 'dom0', which this domain has not"),
+            Self::NeverDom0 => f.write_str("kernel: SUPPORTED_FEATURES without 'dom0', which this domain needs"),
             Self::BeyondAddresses { base, used } => write!(
                 f,
                 "no such addresses: mapping, expected free canonical ones, found {used:#x} bytes and more at {base}"

@@ -3,9 +3,11 @@
 //! and under pvshim (xen/arch/x86/pv/dom0_build.c).
 
 mod error;
+mod need;
 pub mod tables;
 
 pub use error::PvError;
+pub use need::{PvNeedError, PvWanted, SimulatedPv, pv_memory_need, simulated_pv};
 
 use crate::kernel::PvLayout;
 use crate::memory::{GIB, MIB, PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
@@ -94,6 +96,12 @@ impl Cursor {
 impl StartOfDay {
     /// The layout around a kernel that takes `kernel` (whole pages), with a module of `module` bytes (0: none).
     pub fn new(pv: &PvLayout, kernel: PhysRange, module: u64, domain: &PvDomain) -> Result<Self, PvError> {
+        // As libxenguest and Xen's dom0 builder, the shim's apart, refuse a kernel.
+        match domain.builder {
+            PvBuilder::Xen { rings: false } if pv.features.is_never_for_dom0() => return Err(PvError::NeverDom0),
+            PvBuilder::Toolstack if pv.features.is_for_dom0_alone() => return Err(PvError::OnlyDom0),
+            _ => {}
+        }
         let nr_pages = domain.nr_pages.min(MAX_PAGES);
         let mut cursor = Cursor { next: kernel.end().0, limit: nr_pages * PAGE_SIZE };
         cursor.take(0)?;

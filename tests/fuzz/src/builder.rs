@@ -65,7 +65,8 @@ pub fn run(data: &[u8]) {
     let given = handed.modules.iter().filter(|module| module.range.end() <= start);
     let given: Vec<Module<'_>> =
         given.map(|module| Module { range: module.range, cmdline: module.cmdline.as_deref() }).collect();
-    let handover = PvhHandover { handed: &handed, modules: given.iter().copied(), cmdline: &merged };
+    let (modules, reserved) = (given.iter().copied(), PhysRange::EMPTY);
+    let handover = PvhHandover { handed: &handed, modules, cmdline: &merged, reserved };
     if write_start_info(&mut memory, block, &handover).is_err() || merged.len() > cmdline::MAX_BUILDER_LEN {
         return;
     }

@@ -8,12 +8,14 @@ use shared::cmdline::{self, Options};
 use shared::format::{
     Codec, EncodedFrame, EncodedKernel, EncodedModule, Frame, MAX_FRAME_LEN, MAX_MANIFEST_LEN, Manifest, PackContent,
 };
+use shared::direct::Map;
 use shared::kernel::{Kernel, Protocol, SliceFile};
-use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, PhysRange, shifted};
+use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Virt, shifted};
 use shared::pv::{PvBuilder, PvDomain};
+use shared::trust::TrustSlot;
 use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
 use stage0::boot::{Domain, Loaded, Pv, load};
-use stage0::handover::{Module, PvhHandover, write_start_info};
+use stage0::handover::{Module, PvhHandover, write_block, write_start_info};
 use stage0::load::Meter;
 use stage0::platform::handed::Handed;
 use zerocopy::IntoBytes;
@@ -180,13 +182,23 @@ impl Built {
         let modules: Vec<Option<Vec<u8>>> =
             handed.modules.iter().map(|module| machine.guest.read(module.range).map(<[u8]>::to_vec)).collect();
         let image = PhysRange::sized(Phys(IMAGE.0), IMAGE.1).expect("a range");
-        let pv = self.pv.map(|domain| Pv { domain, structures: PhysRange::EMPTY });
-        let protocol = if pv.is_some() { Protocol::Pv } else { Protocol::Pvh };
+        let base = Virt(0xffff_ffff_8000_0000);
+        let pv = self.pv.map(|domain| Pv { domain, base, structures: PhysRange::EMPTY });
         let mut log = String::new();
-        let mut domain = Domain { handed: &handed, options, ram, image, builder: Builder::Qemu, pv, log: &mut log };
+        let mut domain = Domain {
+            handed: &handed,
+            options,
+            trust: &TrustSlot::EMPTY,
+            ram,
+            image,
+            builder: Builder::Qemu,
+            pv,
+            gib_pages: self.version == 1,
+            log: &mut log,
+        };
         let mut copy = [0; MAX_MANIFEST_LEN as usize];
         let mut meter = Meter::new(Still, |_| ());
-        match load(&mut machine, &mut domain, protocol, &mut copy, &mut meter) {
+        match load(&mut machine, &mut domain, &mut copy, &mut meter) {
             Ok(loaded) => self.check(&mut machine, &handed, options, &loaded, &modules),
             Err(error) => assert!(!error.to_string().is_empty()),
         }
@@ -209,7 +221,8 @@ impl Built {
             let kernel = Kernel::read(&mut SliceFile(&elf)).expect("a kernel that was read");
             let plan = kernel.plan(loaded.plan.protocol, manifest.decisions()).expect("a plan that was made");
             assert_eq!(plan, loaded.plan);
-            for (area, expected) in plan.areas.iter().zip([agreement::memory(&plan, &elf)]) {
+            for area in &plan.areas {
+                let expected = agreement::memory_of(area, &plan, &elf);
                 let place = shifted(area, loaded.arrangement.shift).expect("a place that was claimed");
                 let found = machine.guest.read(place).expect("memory that was written");
                 let wrong = found.iter().zip(&expected).position(|(found, expected)| found != expected);
@@ -231,7 +244,14 @@ impl Built {
         modules: &[Option<Vec<u8>>],
     ) {
         let given: Vec<Module<'_>> = loaded.modules(handed).collect();
-        let handover = PvhHandover { handed, modules: given.iter().copied(), cmdline: &loaded.cmdline };
+        let kept = loaded.arrangement.block;
+        if loaded.plan.protocol == Protocol::Direct {
+            let ram: &Ram = &machine.ram;
+            let map = Map { plan: &loaded.plan, ram, block: kept, gib_pages: self.version == 1 };
+            write_block(&mut machine.guest, &map).expect("room for tables and stack");
+        }
+        let (modules_given, reserved) = (given.iter().copied(), kept.range());
+        let handover = PvhHandover { handed, modules: modules_given, cmdline: &loaded.cmdline, reserved };
         let block = loaded.arrangement.start_info;
         if write_start_info(&mut machine.guest, block, &handover).is_err() {
             return;
@@ -244,9 +264,19 @@ impl Built {
             // More than a stage0 would take, which a kernel may.
             return;
         }
-        again.read(&machine.guest, block.start(), ask).expect("a start_info that was written");
+        let read = again.read(&machine.guest, block.start(), ask);
+        if !reserved.is_empty() && read.is_err() {
+            // The map may have more regions than a stage0 takes, now that there is one more.
+            return;
+        }
+        read.expect("a start_info that was written");
         assert_eq!((again.flags, again.rsdp), (handed.flags, handed.rsdp));
-        assert_eq!(again.memmap.as_bytes(), handed.memmap.as_bytes());
+        if reserved.is_empty() {
+            assert_eq!(again.memmap.as_bytes(), handed.memmap.as_bytes());
+        } else {
+            let ram = again.ram().expect("a map that was written");
+            assert!(!ram.overlaps(&reserved), "{reserved} is given away in {ram:?}");
+        }
         assert_eq!(again.cmdline.as_str(), loaded.cmdline.as_str());
         let pack = modules[0].as_ref().expect("a pack that was read");
         let own = manifest

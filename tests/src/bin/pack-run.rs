@@ -128,7 +128,7 @@ fn under_xen(domain: Domain) -> Result<Outcome> {
     eprintln!(
         "pack run: starting Xen and a dom0 in an emulated machine, which takes a minute; the console follows at the end"
     );
-    let outcome = only(tier4::run(&[domain])?)?;
+    let outcome = only(tier4::run(tier4::Release::Trixie, &[domain])?)?;
     for text in [&outcome.serial, &outcome.xen_console] {
         Console.write_all(text.as_bytes())?;
     }

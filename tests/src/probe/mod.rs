@@ -4,6 +4,7 @@
 //! segments accompany it; [`build`] writes such a kernel to the target folder.
 
 mod case;
+pub mod differ;
 mod elf;
 mod image;
 mod layout;

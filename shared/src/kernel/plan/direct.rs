@@ -6,9 +6,9 @@ use crate::kernel::{Class, Decisions, EntryRule, Protocol};
 use crate::memory::{PAGE_SIZE, Phys, PhysRange, Virt, VirtRange};
 
 /// Where the canonical addresses of four-level paging end below and go on above (Intel SDM volume 1, 3.3.7.1).
-const CANONICAL: (u64, u64) = (0x0000_8000_0000_0000, 0xffff_8000_0000_0000);
+pub(crate) const CANONICAL: (u64, u64) = (0x0000_8000_0000_0000, 0xffff_8000_0000_0000);
 /// The first address that 32-bit code cannot reach.
-const END_32: u64 = 1 << 32;
+pub(crate) const END_32: u64 = 1 << 32;
 
 impl Kernel {
     /// Segments at their `p_paddr` less the offset, mapped at their `p_vaddr`; entry by `e_entry`.
