@@ -21,6 +21,7 @@ pub mod loading;
 mod logs;
 pub mod machine;
 pub mod missing;
+pub mod mutated;
 pub mod oracle;
 pub mod outcome;
 pub mod probe;
