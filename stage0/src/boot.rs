@@ -5,6 +5,7 @@ use core::fmt;
 use shared::cmdline::{self, KernelCmdline, Options};
 use shared::format::{MAX_MANIFEST_LEN, Manifest};
 use shared::kernel::{Kernel, Name, Plan, Protocol};
+use shared::measure::{self, Hex, Measured, Short};
 use shared::memory::{
     Arrangement, Builder, Found, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started, VIEW_LEN, Wanted, arrange,
     first_scratch, memory_need, scratch_len, shifted,
@@ -30,6 +31,8 @@ pub struct Domain<'a> {
     pub options: Options,
     /// Whose packs are started.
     pub trust: &'a TrustSlot,
+    /// What of stage0's file is loaded.
+    pub file: &'a [u8],
     /// Its RAM.
     pub ram: Ram,
     /// stage0's image.
@@ -70,6 +73,10 @@ pub struct Loaded<'m> {
     pub cmdline: KernelCmdline,
     /// What the kernel calls itself.
     pub name: Name,
+    /// Whether it is a Linux.
+    pub linux: bool,
+    /// Where the log of measurements is, if the pack wants one.
+    pub log: Option<PhysRange>,
     /// What a PV kernel is started with.
     pub start_of_day: Option<StartOfDay>,
 }
@@ -80,11 +87,13 @@ impl Loaded<'_> {
         shifted(&self.plan.extent, self.arrangement.shift).unwrap_or(self.plan.extent)
     }
 
-    /// The modules that the kernel gets: the pack's, then those that the builder passed beside the pack.
+    /// The modules that the kernel gets: the pack's, the log of measurements, then those that the builder passed beside the
+    /// pack.
     pub fn modules<'a>(&'a self, handed: &'a Handed) -> impl Iterator<Item = Module<'a>> {
         let ramdisk = Ramdisk { base: self.arrangement.pack.start() };
-        let packed = self.manifest.modules().filter_map(move |member| ramdisk.place(member.stored));
+        let packed = self.manifest.handed(self.linux).filter_map(move |stored| ramdisk.place(stored));
         let packed = packed.map(|range| Module { range, cmdline: None });
+        let packed = packed.chain(self.log.map(|range| Module { range, cmdline: Some(measure::NAME.as_bytes()) }));
         let places = self.arrangement.modules.iter();
         packed.chain(handed.modules.iter().skip(1).zip(places).filter_map(|(module, place)| {
             let offset = module.range.start().0 % PAGE_SIZE;
@@ -119,6 +128,11 @@ pub fn load<'m, M: Machine + ?Sized>(
     if let Some(decided) = manifest.decisions().protocol.filter(|decided| *decided != protocol) {
         return Err(Error::Protocol { decided, entered: protocol });
     }
+    // What nobody vouches for.
+    let beside = domain.handed.modules.len() - 1;
+    if beside != 0 && (domain.trust.trusted().next().is_some() || manifest.room().is_some()) {
+        return Err(Error::ModulesBeside { found: beside });
+    }
     let ramdisk = Ramdisk { base: pack.start() };
     for (index, member) in manifest.members().enumerate().skip(1) {
         verify_member(machine.memory(), &ramdisk, index, &member, meter)?;
@@ -147,7 +161,7 @@ pub fn load<'m, M: Machine + ?Sized>(
     let kernel = read_kernel(machine.memory(), &manifest, ramdisk, view, meter)?;
     let protocol = if domain.pv().is_some() { protocol } else { Protocol::Pvh };
     let plan = kernel.plan(protocol, manifest.decisions())?;
-    let start_of_day = start_of_day(domain, &plan, &manifest)?;
+    let start_of_day = start_of_day(domain, &kernel, &plan, &manifest)?;
     let areas = start_of_day.as_ref().map(StartOfDay::areas);
     let kernel_areas = areas.as_deref().unwrap_or(&plan.areas);
     let wanted = Wanted { kernel: kernel_areas, relocation: plan.relocation, scratch, room };
@@ -158,15 +172,38 @@ pub fn load<'m, M: Machine + ?Sized>(
     move_all(machine, &found, &arrangement, meter)?;
     let mut ramdisk = Ramdisk { base: arrangement.pack.start() };
     place(machine.memory(), &mut ramdisk, &manifest, &plan, arrangement.shift, meter)?;
-    let name = kernel.xen.guest_os;
-    Ok(Loaded { manifest, plan, arrangement, cmdline, name, start_of_day })
+    let log = measure(machine.memory(), domain, &manifest, &ramdisk, &cmdline, meter)?;
+    let (linux, name) = (kernel.xen.is_linux(), kernel.xen.guest_os);
+    Ok(Loaded { manifest, plan, arrangement, cmdline, name, linux, log, start_of_day })
+}
+
+/// Writes the log of measurements into its room, if the pack has one, and says where it is.
+fn measure<M: Memory, C: crate::load::Clock>(
+    memory: &mut M,
+    domain: &mut Domain<'_>,
+    manifest: &Manifest<'_>,
+    ramdisk: &Ramdisk,
+    cmdline: &str,
+    meter: &mut Meter<C>,
+) -> Result<Option<PhysRange>, LoadError> {
+    let Some(room) = manifest.room().and_then(|room| ramdisk.place(room.stored)) else { return Ok(None) };
+    let bytes = memory.bytes_mut(room).ok_or(LoadError::Unreachable { range: room })?;
+    let measured = Measured { stage0: domain.file, manifest, cmdline };
+    let len = meter.measure(Phase::Verify, domain.file.len() as u64, || measured.write(bytes));
+    say!(domain, "stage0: measured:{}", Short(bytes.get(..len).unwrap_or_default()));
+    Ok(PhysRange::sized(room.start(), len as u64).ok())
 }
 
 /// What is laid out around a PV kernel.
-fn start_of_day(domain: &Domain<'_>, plan: &Plan, manifest: &Manifest<'_>) -> Result<Option<StartOfDay>, Error> {
+fn start_of_day(
+    domain: &Domain<'_>,
+    kernel: &Kernel,
+    plan: &Plan,
+    manifest: &Manifest<'_>,
+) -> Result<Option<StartOfDay>, Error> {
     let Some((pv, layout)) = domain.pv().zip(plan.pv.as_ref()) else { return Ok(None) };
-    let mut modules = manifest.modules();
-    let module = modules.next().map_or(0, |module| module.stored.len());
+    let mut modules = manifest.handed(kernel.xen.is_linux());
+    let module = modules.next().map_or(0, |module| module.len());
     if modules.next().is_some() {
         return Err(Error::PvModules);
     }
@@ -259,15 +296,6 @@ fn move_all<M: Machine + ?Sized>(
     }
     machine.use_scratch(arrangement.scratch);
     Ok(())
-}
-
-/// Bytes as people compare them.
-pub struct Hex<'a>(pub &'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }
 
 const _: () = assert!(VIEW_LEN.is_multiple_of(PAGE_SIZE));

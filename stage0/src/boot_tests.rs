@@ -25,6 +25,9 @@ const MODLIST: u64 = 0x6100;
 const MEMMAP: u64 = 0x7000;
 const IMAGE: (u64, u64) = (MIB, 0x6_0000);
 
+/// What stands for stage0's file.
+const FILE: &[u8] = b"stage0";
+
 /// A domain whose memory is an array, and whose stage0 does not lie in it.
 struct Emulated(Array);
 
@@ -99,8 +102,17 @@ impl Built {
         handed.read(machine.memory(), Phys(START_INFO), |_| false)?;
         let (ram, mut log) = (handed.ram()?, String::new());
         let (image, options, trust) = (range(IMAGE.0, IMAGE.1), Options::default(), &TrustSlot::EMPTY);
-        let mut domain =
-            Domain { handed: &handed, options, trust, ram, image, builder: Builder::Qemu, pv: None, log: &mut log };
+        let mut domain = Domain {
+            handed: &handed,
+            options,
+            trust,
+            file: FILE,
+            ram,
+            image,
+            builder: Builder::Qemu,
+            pv: None,
+            log: &mut log,
+        };
         let mut copy = [0; MAX_MANIFEST_LEN as usize];
         let loaded = load(&mut machine, &mut domain, Protocol::Pvh, &mut copy, &mut meter())?;
         let modules: Vec<Module<'_>> = loaded.modules(&handed).collect();

@@ -79,8 +79,8 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
     let ram = handed.ram()?;
     let builder = if xen.is_some() { Builder::Xen } else { Builder::Qemu };
     let image = machine.image();
-    let trust = &entry::trust();
-    let mut domain = Domain { handed, options, trust, ram, image, builder, pv: None, log: &mut Console };
+    let (trust, file) = (&entry::trust(), entry::file());
+    let mut domain = Domain { handed, options, trust, file, ram, image, builder, pv: None, log: &mut Console };
     say(options.quiet, format_args!("stage0: domain: PVH{}, {} MiB", under(xen), domain.ram.total().div_ceil(MIB)));
 
     let loaded = boot::load::<Guest>(machine, &mut domain, Protocol::Pvh, copy, &mut meter)?;

@@ -4,7 +4,7 @@
 mod pv;
 mod pvh;
 
-use core::ptr;
+use core::{ptr, slice};
 
 use shared::memory::Phys;
 #[cfg(feature = "pv")]
@@ -13,6 +13,11 @@ use shared::trust::TrustSlot;
 
 pub(crate) use pvh::{VIRT_BASE, WINDOW};
 pub(crate) use pvh::{image_layout, image_place};
+
+unsafe extern "C" {
+    static __image_start: u8;
+    static __file_end: u8;
+}
 
 /// Where the entry of a PVH domain goes on, in 64-bit mode, on a stack.
 extern "C" fn main_pvh(start_info: u32) -> ! {
@@ -29,6 +34,14 @@ extern "C" fn main_pv(start_info: u64, stack_end: u64) -> ! {
 #[used]
 #[unsafe(link_section = ".trust")]
 static TRUST: TrustSlot = TrustSlot::EMPTY;
+
+/// What of stage0's file is loaded.
+pub(crate) fn file() -> &'static [u8] {
+    let (start, end) = (&raw const __image_start, &raw const __file_end);
+    // SAFETY: the two symbols delimit the loaded part of the file, which the builder has put into memory, which all tables of
+    // stage0's map for reading, and which nothing ever writes.
+    unsafe { slice::from_raw_parts(start, end.offset_from_unsigned(start)) }
+}
 
 /// The keys in the image.
 pub(crate) fn trust() -> TrustSlot {

@@ -57,8 +57,8 @@ fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: 
     let pv = Some(boot::Pv { domain: handed.domain, structures: handed.structures });
     let image = machine.image();
     let builder = Builder::Xen;
-    let trust = &entry::trust();
-    let mut domain = Domain { handed: common, options, trust, ram, image, builder, pv, log: &mut Console };
+    let (trust, file) = (&entry::trust(), entry::file());
+    let mut domain = Domain { handed: common, options, trust, file, ram, image, builder, pv, log: &mut Console };
     let memory = handed.domain.nr_pages * PAGE_SIZE;
     say(options.quiet, format_args!("stage0: domain: PV, {} MiB", memory.div_ceil(MIB)));
 
