@@ -204,7 +204,7 @@ fn of_claim(claim: &Claim) -> Held {
         Holder::PageTables => Who::PageTables,
         Holder::Scratch => Who::Scratch,
         Holder::Trampoline => Who::Trampoline,
-        Holder::StartInfo => Who::StartInfo,
+        Holder::StartInfo | Holder::Block | Holder::Shadow => Who::StartInfo,
         Holder::Pack => Who::Pack,
         Holder::Module(_) => Who::Module,
         Holder::Structures => Who::Structures,

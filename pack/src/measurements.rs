@@ -34,7 +34,7 @@ pub fn log(image: &Image<'_>, stage0: &[u8], builder: &str) -> Result<String, No
     let cmdline = cmdline.map_err(NoMeasurements::Cmdline)?;
     let loaded = loaded(stage0).ok_or(Stage0Cause::NotElf)?;
     let mut room = measure::room(manifest.modules().count());
-    let len = Measured { stage0: loaded, manifest, cmdline: &cmdline }.write(&mut room);
+    let len = Measured { stage0: &measure::stage0(loaded), manifest, cmdline: &cmdline }.write(&mut room);
     Ok(String::from_utf8_lossy(&room[..len]).into_owned())
 }
 

@@ -14,7 +14,7 @@ use crate::input::{self, InputCause};
 pub const EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stage0.elf"));
 
 /// Most bytes that an image has, of this version or any other.
-pub const MAX_STAGE0: u64 = if cfg!(feature = "pv") { 256 << 10 } else { 192 << 10 };
+pub const MAX_STAGE0: u64 = 128 << 10;
 
 /// A file that is no stage0, and why.
 #[derive(Debug, thiserror::Error)]

@@ -7,6 +7,7 @@
 extern crate std;
 
 pub mod cmdline;
+pub mod direct;
 mod ed25519;
 pub mod format;
 mod hash;

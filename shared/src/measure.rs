@@ -60,12 +60,17 @@ const _: () = assert!(FILE_AT + TITLE.len() + 74 * (MAX_MEMBERS as usize + 5) + 
 
 /// All that is measured.
 pub struct Measured<'a> {
-    /// The bytes of stage0's file that are loaded.
-    pub stage0: &'a [u8],
+    /// The digest of stage0's file.
+    pub stage0: &'a [u8; 32],
     /// The pack's manifest.
     pub manifest: &'a Manifest<'a>,
     /// The command line that the kernel gets.
     pub cmdline: &'a str,
+}
+
+/// SHA-256 of the bytes of stage0's file that are loaded.
+pub fn stage0(file: &[u8]) -> [u8; 32] {
+    sha256(file, &[])
 }
 
 impl Measured<'_> {
@@ -84,7 +89,7 @@ impl Measured<'_> {
     fn write_text(&self, writer: &mut Writer<'_>) -> fmt::Result {
         let mut chain = [0; 32];
         writer.write_str(TITLE)?;
-        writer.add("stage0", &sha256(self.stage0, &[]), &mut chain)?;
+        writer.add("stage0", self.stage0, &mut chain)?;
         writer.add("manifest", self.manifest.digest(), &mut chain)?;
         for member in self.manifest.members() {
             let name = match member.kind {
@@ -209,7 +214,7 @@ mod tests {
     fn log(pack: &[u8], stage0: &[u8], cmdline: &str) -> (Vec<u8>, String) {
         let manifest = Manifest::parse(pack, pack.len() as u64).unwrap();
         let mut room = bytes(pack, manifest.room().unwrap().stored).to_vec();
-        let len = Measured { stage0, manifest: &manifest, cmdline }.write(&mut room);
+        let len = Measured { stage0: &super::stage0(stage0), manifest: &manifest, cmdline }.write(&mut room);
         let text = String::from_utf8(room[..len].to_vec()).unwrap();
         (room, text)
     }

@@ -4,13 +4,13 @@ use core::fmt;
 
 use shared::cmdline::{self, KernelCmdline, Options};
 use shared::format::{MAX_MANIFEST_LEN, Manifest};
-use shared::kernel::{Kernel, Name, Plan, Protocol};
+use shared::kernel::{Decisions, Kernel, Name, Plan, PlanError, Protocol, PvLayout};
 use shared::measure::{self, Hex, Measured, Short};
 use shared::memory::{
-    Arrangement, Builder, Found, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started, VIEW_LEN, Wanted, arrange,
-    first_scratch, memory_need, scratch_len, shifted,
+    Arrangement, Builder, Direct, Found, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started, VIEW_LEN, Virt, Wanted,
+    arrange, first_scratch, memory_need, scratch_len, shifted,
 };
-use shared::pv::{PvDomain, StartOfDay};
+use shared::pv::{PvDomain, PvWanted, StartOfDay, pv_memory_need};
 use shared::trust::{TrustSlot, check_required};
 use shared::xen::pv::MAX_PV_CMDLINE;
 
@@ -41,6 +41,8 @@ pub struct Domain<'a> {
     pub builder: Builder,
     /// What is known of a PV domain; `None` in others.
     pub pv: Option<Pv>,
+    /// Whether the processor has pages of 1 GiB.
+    pub gib_pages: bool,
     /// Where lines for people go.
     pub log: &'a mut dyn fmt::Write,
 }
@@ -50,15 +52,10 @@ pub struct Domain<'a> {
 pub struct Pv {
     /// Its size, and who built it.
     pub domain: PvDomain,
+    /// The virtual address of pseudo-physical 0 when stage0 begins.
+    pub base: Virt,
     /// What the builder put behind stage0 and the pack.
     pub structures: PhysRange,
-}
-
-impl Domain<'_> {
-    /// What is known of a PV domain, which only an image with a PV entry is ever in.
-    fn pv(&self) -> Option<Pv> {
-        self.pv.filter(|_| cfg!(any(not(target_os = "none"), feature = "pv")))
-    }
 }
 
 /// A kernel in place.
@@ -87,6 +84,11 @@ impl Loaded<'_> {
         shifted(&self.plan.extent, self.arrangement.shift).unwrap_or(self.plan.extent)
     }
 
+    /// What the kernel calls itself, else how its file is called.
+    pub fn name(&self) -> &str {
+        if self.name.is_empty() { self.manifest.kernel().name } else { &self.name }
+    }
+
     /// The modules that the kernel gets: the pack's, the log of measurements, then those that the builder passed beside the
     /// pack.
     pub fn modules<'a>(&'a self, handed: &'a Handed) -> impl Iterator<Item = Module<'a>> {
@@ -112,11 +114,10 @@ macro_rules! say {
     };
 }
 
-/// Loads the kernel of the pack that the builder passed, for `protocol`.
+/// Loads the kernel of the pack that the builder passed.
 pub fn load<'m, M: Machine + ?Sized>(
     machine: &mut M,
     domain: &mut Domain<'_>,
-    protocol: Protocol,
     copy: &'m mut ManifestCopy,
     meter: &mut Meter<M::Clock>,
 ) -> Result<Loaded<'m>, Error> {
@@ -125,14 +126,14 @@ pub fn load<'m, M: Machine + ?Sized>(
     say!(domain, "stage0: pack: {} KiB, sha256 {}", manifest.pack_len().div_ceil(1024), Hex(manifest.digest()));
     domain.trust.check(&manifest)?;
     check_required(&manifest, domain.options.require.as_ref())?;
-    if let Some(decided) = manifest.decisions().protocol.filter(|decided| *decided != protocol) {
-        return Err(Error::Protocol { decided, entered: protocol });
-    }
     // What nobody vouches for.
     let beside = domain.handed.modules.len() - 1;
     if beside != 0 && (domain.trust.trusted().next().is_some() || manifest.room().is_some()) {
         return Err(Error::ModulesBeside { found: beside });
     }
+    // Before it moves.
+    let file = manifest.room().map(|_| domain.file);
+    let stage0 = file.map(|file| meter.measure(Phase::Verify, file.len() as u64, || measure::stage0(file)));
     let ramdisk = Ramdisk { base: pack.start() };
     for (index, member) in manifest.members().enumerate().skip(1) {
         verify_member(machine.memory(), &ramdisk, index, &member, meter)?;
@@ -143,55 +144,69 @@ pub fn load<'m, M: Machine + ?Sized>(
     let pack = PhysRange::sized(pack.start(), manifest.pack_len()).and_then(|pack| pack.page_hull()).unwrap_or(pack);
     let modules: heapless::Vec<PhysRange, { shared::memory::MAX_MODULES }> =
         domain.handed.modules.iter().skip(1).map(|module| module.range.page_hull().unwrap_or(module.range)).collect();
-    let structures = domain.pv().map_or(PhysRange::EMPTY, |pv| pv.structures);
+    let structures = domain.pv.map_or(PhysRange::EMPTY, |pv| pv.structures);
     let rsdp = rsdp(domain.handed);
     let found = Found { ram: &domain.ram, stage0: domain.image, pack, modules: &modules, structures, rsdp };
     let scratch = scratch_len(manifest.frames().map(|frame| frame.codec));
     let started = Started { stage0: domain.image, pack_len: manifest.pack_len() };
-    let room = if domain.pv().is_some() { Room::PV } else { Room::PVH };
 
     let view = match first_scratch(&found, scratch) {
         Ok(view) => view,
         Err(error) => {
-            let wanted = Wanted { kernel: &[], relocation: None, scratch, room };
-            return Err(too_small(domain, &started, &wanted).unwrap_or(error.into()));
+            let room = if domain.pv.is_some() { Room::PV } else { Room::default() };
+            let wanted = Wanted { kernel: &[], relocation: None, scratch, room, direct: None };
+            return Err(too_small(domain, &started, &wanted, None, &manifest).unwrap_or(error.into()));
         }
     };
     machine.use_scratch(view);
     let kernel = read_kernel(machine.memory(), &manifest, ramdisk, view, meter)?;
-    let protocol = if domain.pv().is_some() { protocol } else { Protocol::Pvh };
-    let plan = kernel.plan(protocol, manifest.decisions())?;
-    let start_of_day = start_of_day(domain, &kernel, &plan, &manifest)?;
+    let plan = plan(domain, &kernel, manifest.decisions())?;
+    let (room, direct) = match plan.protocol {
+        Protocol::Pv => (Room::PV, None),
+        Protocol::Pvh => (Room::PVH, None),
+        Protocol::Direct => (Room::DIRECT, Some(Direct { plan: &plan, gib_pages: domain.gib_pages })),
+    };
+    let wanted = Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch, room, direct };
+    let too_small = || too_small(domain, &started, &wanted, Some(&plan), &manifest);
+    let start_of_day = start_of_day(domain, &kernel, &plan, &manifest).map_err(|error| too_small().unwrap_or(error))?;
     let areas = start_of_day.as_ref().map(StartOfDay::areas);
     let kernel_areas = areas.as_deref().unwrap_or(&plan.areas);
-    let wanted = Wanted { kernel: kernel_areas, relocation: plan.relocation, scratch, room };
-    let arrangement = match arrange(&found, &wanted) {
-        Ok(arrangement) => arrangement,
-        Err(error) => return Err(too_small(domain, &started, &wanted).unwrap_or(error.into())),
-    };
+    let arrangement = arrange(&found, &Wanted { kernel: kernel_areas, ..wanted });
+    let arrangement = arrangement.map_err(|error| too_small().unwrap_or(error.into()))?;
     move_all(machine, &found, &arrangement, meter)?;
     let mut ramdisk = Ramdisk { base: arrangement.pack.start() };
     place(machine.memory(), &mut ramdisk, &manifest, &plan, arrangement.shift, meter)?;
-    let log = measure(machine.memory(), domain, &manifest, &ramdisk, &cmdline, meter)?;
+    let log =
+        stage0.map(|stage0| measure(machine.memory(), domain, &manifest, &ramdisk, &cmdline, &stage0)).transpose()?;
     let (linux, name) = (kernel.xen.is_linux(), kernel.xen.guest_os);
     Ok(Loaded { manifest, plan, arrangement, cmdline, name, linux, log, start_of_day })
 }
 
-/// Writes the log of measurements into its room, if the pack has one, and says where it is.
-fn measure<M: Memory, C: crate::load::Clock>(
+/// Writes the log of measurements into its room, and says where it is.
+fn measure<M: Memory>(
     memory: &mut M,
     domain: &mut Domain<'_>,
     manifest: &Manifest<'_>,
     ramdisk: &Ramdisk,
     cmdline: &str,
-    meter: &mut Meter<C>,
-) -> Result<Option<PhysRange>, LoadError> {
-    let Some(room) = manifest.room().and_then(|room| ramdisk.place(room.stored)) else { return Ok(None) };
+    stage0: &[u8; 32],
+) -> Result<PhysRange, LoadError> {
+    let room = manifest.room().and_then(|room| ramdisk.place(room.stored)).unwrap_or_default();
     let bytes = memory.bytes_mut(room).ok_or(LoadError::Unreachable { range: room })?;
-    let measured = Measured { stage0: domain.file, manifest, cmdline };
-    let len = meter.measure(Phase::Verify, domain.file.len() as u64, || measured.write(bytes));
+    let len = Measured { stage0, manifest, cmdline }.write(bytes);
     say!(domain, "stage0: measured:{}", Short(bytes.get(..len).unwrap_or_default()));
-    Ok(PhysRange::sized(room.start(), len as u64).ok())
+    Ok(PhysRange::sized(room.start(), len as u64).unwrap_or(room))
+}
+
+/// The plan for the protocol that was decided, or for what the domain is.
+fn plan(domain: &Domain<'_>, kernel: &Kernel, decisions: &Decisions) -> Result<Plan, PlanError> {
+    if domain.pv.is_some() {
+        return kernel.plan(kernel.protocol_in_pv(decisions)?, decisions);
+    }
+    match kernel.protocol_in_pvh(decisions)? {
+        Protocol::Direct => kernel.plan(Protocol::Direct, decisions),
+        _ => kernel.plan(Protocol::Pvh, decisions),
+    }
 }
 
 /// What is laid out around a PV kernel.
@@ -201,7 +216,7 @@ fn start_of_day(
     plan: &Plan,
     manifest: &Manifest<'_>,
 ) -> Result<Option<StartOfDay>, Error> {
-    let Some((pv, layout)) = domain.pv().zip(plan.pv.as_ref()) else { return Ok(None) };
+    let Some((pv, layout)) = domain.pv.zip(plan.pv.as_ref()) else { return Ok(None) };
     let mut modules = manifest.handed(kernel.xen.is_linux());
     let module = modules.next().map_or(0, |module| module.len());
     if modules.next().is_some() {
@@ -247,7 +262,7 @@ fn kernel_cmdline<M: Memory>(
         }
     };
     let (builder, allowed) = (&domain.handed.cmdline, manifest.allowed());
-    let limit = if domain.pv().is_some() { MAX_PV_CMDLINE } else { cmdline::MAX_LEN };
+    let limit = if domain.pv.is_some() { MAX_PV_CMDLINE } else { cmdline::MAX_LEN };
     Ok(cmdline::merge(own, builder, manifest.is_locked(), allowed, limit)?)
 }
 
@@ -265,9 +280,29 @@ fn read_kernel<M: Memory, C: crate::load::Clock>(
 
 /// Whether no memory map of the domain's size would do, or `None` if its size is not the matter. A domain may have less
 /// RAM than it is said to have, by the part of a MiB that firmware keeps.
-fn too_small(domain: &Domain<'_>, started: &Started, wanted: &Wanted<'_>) -> Option<Error> {
-    let needed = memory_need(domain.builder, started, wanted).ok()?;
-    let found = domain.ram.total();
+fn too_small(
+    domain: &Domain<'_>,
+    started: &Started,
+    wanted: &Wanted<'_>,
+    plan: Option<&Plan>,
+    manifest: &Manifest<'_>,
+) -> Option<Error> {
+    let (needed, found) = match domain.pv {
+        None => (memory_need(domain.builder, started, wanted).ok()?, domain.ram.total()),
+        Some(Pv { domain, base, .. }) => {
+            let own = PvLayout { virt_base: base, ..PvLayout::default() };
+            let needed = pv_memory_need(&PvWanted {
+                own: &own,
+                started: *started,
+                layout: plan.and_then(|plan| plan.pv.as_ref()).unwrap_or(&own),
+                kernel: wanted.kernel.first().copied().unwrap_or_default(),
+                module: manifest.modules().next().map_or(0, |module| module.stored.len()),
+                scratch: wanted.scratch,
+                builder: domain.builder,
+            });
+            (needed.ok()?, domain.nr_pages * PAGE_SIZE)
+        }
+    };
     (needed / MIB > found.div_ceil(MIB)).then_some(Error::TooSmall { needed, found })
 }
 

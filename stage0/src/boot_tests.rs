@@ -6,7 +6,6 @@ use std::vec::Vec;
 
 use shared::cmdline::Options;
 use shared::format::{Codec, EncodedModule, MAX_MANIFEST_LEN};
-use shared::kernel::Protocol;
 use shared::memory::{Arrangement, Builder, MIB, PAGE_SIZE, Phys, PhysRange};
 use shared::trust::TrustSlot;
 use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
@@ -111,13 +110,19 @@ impl Built {
             image,
             builder: Builder::Qemu,
             pv: None,
+            gib_pages: false,
             log: &mut log,
         };
         let mut copy = [0; MAX_MANIFEST_LEN as usize];
-        let loaded = load(&mut machine, &mut domain, Protocol::Pvh, &mut copy, &mut meter())?;
+        let loaded = load(&mut machine, &mut domain, &mut copy, &mut meter())?;
         let modules: Vec<Module<'_>> = loaded.modules(&handed).collect();
         let places = modules.iter().map(|module| module.range).collect();
-        let handover = PvhHandover { handed: &handed, modules: modules.into_iter(), cmdline: &loaded.cmdline };
+        let handover = PvhHandover {
+            handed: &handed,
+            modules: modules.into_iter(),
+            cmdline: &loaded.cmdline,
+            reserved: PhysRange::EMPTY,
+        };
         let block = loaded.arrangement.start_info;
         write_start_info(machine.memory(), block, &handover)?;
         let info = HvmStartInfo::read_from_prefix(machine.memory().bytes(block).unwrap()).unwrap().0;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use shared::cmdline::CmdlineError;
 use shared::format::FormatError;
-use shared::kernel::{PlanError, Protocol, ReadError};
+use shared::kernel::{PlanError, ReadError};
 use shared::memory::{ArrangeError, MIB, PAGE_SIZE, Phys, TooManyRegions};
 use shared::pv::PvError;
 use shared::trust::TrustError;
@@ -19,7 +19,7 @@ pub enum Error {
     /// What the builder handed over cannot be used.
     Handed(HandedError),
     /// What a PV builder handed over cannot be used.
-    #[cfg(all(target_os = "none", feature = "pv"))]
+    #[cfg(target_os = "none")]
     PvHanded(crate::platform::pv::PvHandedError),
     /// The builder passed no module.
     NoPack,
@@ -48,13 +48,6 @@ pub enum Error {
     Cmdline(CmdlineError),
     /// The memory map is too long.
     Memory(TooManyRegions),
-    /// The pack is for another protocol than this stage0 has for this domain.
-    Protocol {
-        /// The pack's.
-        decided: Protocol,
-        /// The domain's.
-        entered: Protocol,
-    },
     /// The kernel's file cannot be read.
     Kernel(ReadError<LoadError>),
     /// The kernel cannot be entered here.
@@ -94,7 +87,7 @@ from! {
     StartOfDay(PvError), Trust(TrustError),
 }
 
-#[cfg(all(target_os = "none", feature = "pv"))]
+#[cfg(target_os = "none")]
 from! { PvHanded(crate::platform::pv::PvHandedError) }
 
 impl fmt::Display for Error {
@@ -107,9 +100,6 @@ impl fmt::Display for Error {
             Self::PackUnaligned { start } => {
                 write!(f, "pack is not aligned: builder, expected a multiple of {PAGE_SIZE:#x}, found {start}")
             }
-            Self::Protocol { decided, entered } => {
-                write!(f, "protocol is not to be had: pack, expected {entered} in this domain, found {decided}")
-            }
             Self::TooSmall { needed, found } => {
                 write!(f, "not enough memory: domain, expected {} MiB, found {} MiB", needed / MIB, found.div_ceil(MIB))
             }
@@ -119,7 +109,7 @@ impl fmt::Display for Error {
             ),
             Self::PvModules => f.write_str("too many modules: pack, expected at most one in a PV domain, found more"),
             Self::StartOfDay(error) => error.fmt(f),
-            #[cfg(all(target_os = "none", feature = "pv"))]
+            #[cfg(target_os = "none")]
             Self::PvHanded(error) => error.fmt(f),
             Self::Handed(error) => error.fmt(f),
             Self::Format(error) => error.fmt(f),

@@ -1,39 +1,35 @@
 //! From an entry to a kernel: the whole of stage0 in the order in which it happens.
 
-#[cfg(feature = "pv")]
 mod pv;
 
+use core::arch::x86_64::__cpuid;
 use core::fmt::{self, Write};
 
-#[cfg(feature = "pv")]
 pub(crate) use pv::pv;
 use shared::cmdline;
-use shared::kernel::{Entry, Protocol};
+use shared::direct::Map;
+use shared::kernel::{Class, Entry, Protocol};
 use shared::memory::{Builder, MIB, Phys, PhysRange, Virt};
 
 use crate::boot::{self, Domain, Loaded, ManifestCopy};
 use crate::entry;
 use crate::error::Error;
+use crate::handover::pvh::Registers;
 use crate::handover::{self, Module, PvhHandover};
 use crate::load::{Clock, Meter, Phase};
-#[cfg(feature = "pv")]
 use crate::platform::clock::TimeStampCounter;
 use crate::platform::console::Console;
 use crate::platform::handed::Handed;
-#[cfg(feature = "pv")]
 use crate::platform::memory::PhysicalMemory;
-use crate::platform::pvh::Pvh;
+use crate::platform::pvh::{self, Pvh};
 use crate::platform::xen::Xen;
 use crate::platform::{Machine, fault, shutdown};
 
-/// The only machine there is.
-#[cfg(not(feature = "pv"))]
-type Guest = Pvh;
 /// Any machine: there is one copy of the code that loads.
-#[cfg(feature = "pv")]
 type Guest = dyn Machine<Memory = PhysicalMemory, Clock = TimeStampCounter>;
 
 /// What is too large for the stack: the pack's manifest, and what the builder handed over.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".bss.manifest"))]
 static mut MANIFEST: ManifestCopy = [0; _];
 static mut HANDED: Handed = Handed::EMPTY;
 
@@ -71,6 +67,9 @@ struct Ready {
 fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &mut Handed) -> Result<Ready, Error> {
     let begin = machine.clock().now();
     let xen = Xen::find();
+    if let Some(xen) = xen {
+        pvh::set_console(xen);
+    }
     let mut meter = Meter::new(machine.clock(), fault::enter);
     let ask = |memmap: &mut _| xen.is_some_and(|xen| xen.memory_map(memmap));
     meter.measure(Phase::Find, 0, || handed.read(machine.memory(), start_info, ask))?;
@@ -79,17 +78,20 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
     let ram = handed.ram()?;
     let builder = if xen.is_some() { Builder::Xen } else { Builder::Qemu };
     let image = machine.image();
-    let (trust, file) = (&entry::trust(), entry::file());
-    let mut domain = Domain { handed, options, trust, file, ram, image, builder, pv: None, log: &mut Console };
+    let (trust, file, gib_pages) = (&entry::trust(), entry::file(), gib_pages());
+    let mut domain =
+        Domain { handed, options, trust, file, ram, image, builder, pv: None, gib_pages, log: &mut Console };
     say(options.quiet, format_args!("stage0: domain: PVH{}, {} MiB", under(xen), domain.ram.total().div_ceil(MIB)));
 
-    let loaded = boot::load::<Guest>(machine, &mut domain, Protocol::Pvh, copy, &mut meter)?;
-    let entry = physical_entry(&loaded);
-    say(options.quiet, format_args!("stage0: kernel: {} at {}, PVH entry at {entry}", loaded.name, loaded.place()));
-    let ready = meter.measure(Phase::HandOver, 0, || hand_over(machine, handed, &loaded, entry))?;
+    let loaded = boot::load::<Guest>(machine, &mut domain, copy, &mut meter)?;
+    let entry = entry(&loaded);
+    let (kernel, protocol) = (loaded.name(), loaded.plan.protocol);
+    say(options.quiet, format_args!("stage0: kernel: {kernel} at {}, {protocol} entry at {entry:#x}", loaded.place()));
+    let ready = meter.measure(Phase::HandOver, 0, || hand_over(machine, &domain, &loaded, entry))?;
     if options.timing {
         report_times(&meter, machine.clock().now().wrapping_sub(begin));
     }
+    pvh::leave();
     Ok(ready)
 }
 
@@ -97,20 +99,35 @@ const fn under(xen: Option<Xen>) -> &'static str {
     if xen.is_some() { " under Xen" } else { "" }
 }
 
+/// Whether the processor has pages of 1 GiB (AMD64 manual volume 3, appendix E.4.2).
+fn gib_pages() -> bool {
+    __cpuid(0x8000_0001).edx & 1 << 26 != 0
+}
+
 /// Where the kernel is entered, moved as the kernel was.
-fn physical_entry(loaded: &Loaded<'_>) -> Phys {
+fn entry(loaded: &Loaded<'_>) -> u64 {
     let (Entry::Physical(Phys(entry)) | Entry::Virtual(Virt(entry))) = loaded.plan.entry;
-    Phys(entry.wrapping_add(loaded.arrangement.shift))
+    entry.wrapping_add(loaded.arrangement.shift)
 }
 
 /// Writes all that the kernel is handed.
-fn hand_over(machine: &mut Pvh, handed: &Handed, loaded: &Loaded<'_>, entry: Phys) -> Result<Ready, Error> {
-    let arrangement = &loaded.arrangement;
+fn hand_over(machine: &mut Pvh, domain: &Domain<'_>, loaded: &Loaded<'_>, entry: u64) -> Result<Ready, Error> {
+    let (arrangement, memory, handed) = (&loaded.arrangement, machine.memory(), domain.handed);
+    let (block, start_info, trampoline) = (arrangement.block, arrangement.start_info, arrangement.trampoline);
+    let mut registers = Registers::pvh(entry);
+    if loaded.plan.protocol == Protocol::Direct {
+        let map = Map { plan: &loaded.plan, ram: &domain.ram, block, gib_pages: domain.gib_pages };
+        let stack = handover::write_block(memory, &map)?;
+        let (wide, tables) = (loaded.plan.class == Class::Elf64, block.tables().start());
+        // All of the block is below 4 GiB.
+        registers = Registers::direct(entry, wide, tables.0 as u32, stack.0 as u32);
+    }
     let modules: heapless::Vec<Module<'_>, 80> = loaded.modules(handed).collect();
-    let handover = PvhHandover { handed, modules: modules.iter().copied(), cmdline: &loaded.cmdline };
-    handover::write_start_info(machine.memory(), arrangement.start_info, &handover)?;
-    handover::pvh::write_trampoline(machine.memory(), arrangement.trampoline, entry)?;
-    Ok(Ready { trampoline: arrangement.trampoline, start_info: arrangement.start_info.start() })
+    let (modules, reserved) = (modules.iter().copied(), block.range());
+    let handover = PvhHandover { handed, modules, cmdline: &loaded.cmdline, reserved };
+    handover::write_start_info(memory, start_info, &handover)?;
+    handover::pvh::write_trampoline(memory, trampoline, registers)?;
+    Ok(Ready { trampoline, start_info: start_info.start() })
 }
 
 /// One line: ticks and bytes of each phase, and ticks in all.

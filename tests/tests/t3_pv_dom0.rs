@@ -3,17 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use harness::probe::{self, Case, Lines, for_pv};
+use harness::probe::{self, Case, Lines, differ, for_pv};
 use harness::trial::{self, Trouble, check};
 use harness::{Exit, Machine, Outcome, stage0, xen};
-
-/// Lines that may differ.
-const DIFFER: [&str; 2] = [
-    // Which machine frames a domain gets is Xen's choice, and stage0 renames them.
-    "p2m.jumps",
-    // What is left of the pack and of stage0, in memory that nobody was given; Xen leaves some there too.
-    "frames.free.nonzero",
-];
 
 /// A version of Xen, by how it is obtained.
 type Version = fn() -> Result<PathBuf, harness::Missing>;
@@ -53,7 +45,7 @@ fn compare(case: &Case, name: &str, version: Version) -> Result<(), Trouble> {
     let words = format!("stage0.quiet {}", Case::BUILDERS);
     let modules = [(stage0.as_path(), words.as_str()), (pack.as_path(), "")];
     let packed = start(&format!("{name}-{}-packed", case.layout.name), version()?, &modules)?;
-    case.compare(&direct, &packed, &DIFFER)?;
+    case.compare(&direct, &packed, &differ::PV)?;
     Ok(packed.ended(&Exit::Debug(probe::EXIT_OK))?)
 }
 

@@ -17,7 +17,7 @@ mod guest_string;
 mod head;
 mod metadata;
 pub mod notes;
-mod plan;
+pub(crate) mod plan;
 mod sections;
 mod segment;
 mod symbols;

@@ -12,8 +12,9 @@ use core::fmt;
 
 use super::claims::{Claim, ClaimError, Claims, Holder, span};
 use super::{GIB, MIB, PhysRange, Ram};
+use crate::direct::{Block, shadows};
 use crate::format::Codec;
-use crate::kernel::Relocation;
+use crate::kernel::{Plan, Relocation};
 
 /// Most modules that the builder may pass beside the pack. libxl passes one besides, QEMU and Xen's dom0 builder none.
 pub const MAX_MODULES: usize = 8;
@@ -74,6 +75,17 @@ pub struct Wanted<'a> {
     pub scratch: u64,
     /// Room for what is made beside the kernel.
     pub room: Room,
+    /// For the direct protocol: what decides on the page tables that the kernel gets.
+    pub direct: Option<Direct<'a>>,
+}
+
+/// What decides on the page tables that a kernel gets by the direct protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Direct<'a> {
+    /// The kernel's plan.
+    pub plan: &'a Plan,
+    /// Whether the processor has pages of 1 GiB.
+    pub gib_pages: bool,
 }
 
 /// Bytes of what stage0 makes for itself and for the kernel. What takes none gets an empty range.
@@ -90,6 +102,8 @@ pub struct Room {
 impl Room {
     /// For the PVH protocol.
     pub const PVH: Self = Self { tables: TABLES_LEN, start_info: START_INFO_LEN, trampoline: super::PAGE_SIZE };
+    /// For the direct protocol, where the kernel keeps a [`Block`] in which all but stage0's tables lies.
+    pub const DIRECT: Self = Self { tables: TABLES_LEN, start_info: 0, trampoline: 0 };
     /// For PV, where all this is part of what is laid out around the kernel, or was set aside before.
     pub const PV: Self = Self { tables: 0, start_info: 0, trampoline: 0 };
 }
@@ -115,6 +129,8 @@ pub struct Arrangement {
     pub start_info: PhysRange,
     /// The page from which the kernel is entered.
     pub trampoline: PhysRange,
+    /// What the kernel keeps of stage0 by the direct protocol; start_info and trampoline are in there.
+    pub block: Block,
     /// All of the above, and the kernel.
     pub claims: Claims,
 }
@@ -193,6 +209,10 @@ pub fn arrange(found: &Found<'_>, wanted: &Wanted<'_>) -> Result<Arrangement, Ar
     let mut movers = Movers::default();
     movers.stay_or_move(&mut claims, found.stage0, Holder::Stage0)?;
     movers.stay_or_move(&mut claims, found.structures, Holder::Structures)?;
+    // What the kernel gets it sees by the 1:1 map, where that is not shadowed.
+    for shadow in wanted.direct.iter().flat_map(|direct| shadows(direct.plan)) {
+        claims.shadow(shadow)?;
+    }
     movers.stay_or_move(&mut claims, found.pack, Holder::Pack)?;
     for (n, module) in found.modules.iter().enumerate() {
         movers.stay_or_move(&mut claims, *module, Holder::Module(n))?;
@@ -205,12 +225,21 @@ pub fn arrange(found: &Found<'_>, wanted: &Wanted<'_>) -> Result<Arrangement, Ar
     }
     let structures = movers.destination(&mut claims, ram, found.structures, Holder::Structures)?;
     let stage0 = movers.destination(&mut claims, ram, found.stage0, Holder::Stage0)?;
+    let mut block = Block::NONE;
+    if let Some(Direct { plan, gib_pages }) = wanted.direct {
+        let len = Block::len(plan, ram, gib_pages);
+        block = Block::at(claims.allocate(ram, len, REACHABLE, Holder::Block, &[])?);
+        claims.release(Holder::Shadow);
+    }
     let room = wanted.room;
     let tables = claims.allocate(ram, room.tables, REACHABLE, Holder::PageTables, &movers.all())?;
-    let start_info = claims.allocate(ram, room.start_info, FIRST_GIB, Holder::StartInfo, &[])?;
-    let trampoline = claims.allocate(ram, room.trampoline, FIRST_GIB, Holder::Trampoline, &[])?;
+    let mut start_info = claims.allocate(ram, room.start_info, FIRST_GIB, Holder::StartInfo, &[])?;
+    let mut trampoline = claims.allocate(ram, room.trampoline, FIRST_GIB, Holder::Trampoline, &[])?;
     let scratch = claims.allocate(ram, wanted.scratch, REACHABLE, Holder::Scratch, &[])?;
-    Ok(Arrangement { shift, stage0, tables, scratch, pack, modules, structures, start_info, trampoline, claims })
+    if wanted.direct.is_some() {
+        (start_info, trampoline) = (block.start_info(), block.trampoline());
+    }
+    Ok(Arrangement { shift, stage0, tables, scratch, pack, modules, structures, start_info, trampoline, block, claims })
 }
 
 /// What has to leave its place, in the order in which it does.

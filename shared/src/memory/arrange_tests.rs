@@ -25,7 +25,7 @@ fn domain(ram: &Ram) -> Found<'_> {
 fn nothing_moves_that_is_in_nobodys_way() {
     let ram = ram(&[range(0, 0x9f000), range(MIB, 0x1000_0000)]);
     let kernel = [range(0x100_0000, 0x400_0000)];
-    let wanted = Wanted { kernel: &kernel, relocation: None, scratch: 0x40_0000, room: Room::PVH };
+    let wanted = Wanted { kernel: &kernel, relocation: None, scratch: 0x40_0000, room: Room::PVH, direct: None };
     let found = domain(&ram);
     let arrangement = arrange(&found, &wanted).unwrap();
     assert_eq!(arrangement.stage0, found.stage0);
@@ -37,7 +37,7 @@ fn nothing_moves_that_is_in_nobodys_way() {
 fn whatever_lies_where_the_kernel_goes_moves() {
     let ram = ram(&[range(0, 0x9f000), range(MIB, 0x2000_0000)]);
     let kernel = [range(MIB, 0xe80_0000)];
-    let wanted = Wanted { kernel: &kernel, relocation: None, scratch: 0x40_0000, room: Room::PVH };
+    let wanted = Wanted { kernel: &kernel, relocation: None, scratch: 0x40_0000, room: Room::PVH, direct: None };
     let found = domain(&ram);
     let arrangement = arrange(&found, &wanted).unwrap();
     assert!(!arrangement.stage0.overlaps(&kernel[0]) && !arrangement.stage0.overlaps(&found.pack));
@@ -51,7 +51,7 @@ fn whatever_lies_where_the_kernel_goes_moves() {
 fn a_kernel_whose_place_is_no_ram_is_relocated_only_if_it_says_so() {
     let ram = ram(&[range(0, 0x9f000), range(MIB, 0x2000_0000)]);
     let kernel = [range(0x4000_0000, 0x4100_0000)];
-    let refused = Wanted { kernel: &kernel, relocation: None, scratch: 0, room: Room::PVH };
+    let refused = Wanted { kernel: &kernel, relocation: None, scratch: 0, room: Room::PVH, direct: None };
     let error = arrange(&domain(&ram), &refused).unwrap_err();
     assert!(matches!(error, ArrangeError::Claim(ClaimError::NotRam { .. })), "{error}");
 
@@ -65,7 +65,7 @@ fn a_kernel_whose_place_is_no_ram_is_relocated_only_if_it_says_so() {
 fn the_builders_root_pointer_is_in_the_way_for_good() {
     let ram = ram(&[range(0, 0x1000_0000)]);
     let kernel = [range(0x8_0000, 0x20_0000)];
-    let wanted = Wanted { kernel: &kernel, relocation: None, scratch: 0, room: Room::PVH };
+    let wanted = Wanted { kernel: &kernel, relocation: None, scratch: 0, room: Room::PVH, direct: None };
     let found = Found { rsdp: Some(range(0xf_ffc0, 0xf_ffe4)), ..domain(&ram) };
     let error = arrange(&found, &wanted).unwrap_err();
     assert!(std::format!("{error}").contains("ACPI's root pointer at 0xfffc0"), "{error}");
@@ -74,7 +74,7 @@ fn the_builders_root_pointer_is_in_the_way_for_good() {
 #[test]
 fn the_need_is_the_least_that_works() {
     let kernel = [range(0x100_0000, 0x500_0000)];
-    let wanted = Wanted { kernel: &kernel, relocation: None, scratch: 0x40_0000, room: Room::PVH };
+    let wanted = Wanted { kernel: &kernel, relocation: None, scratch: 0x40_0000, room: Room::PVH, direct: None };
     let started = Started { stage0: range(STAGE0.0, STAGE0.1), pack_len: 16 * MIB };
     for builder in [Builder::Xen, Builder::Qemu] {
         let need = memory_need(builder, &started, &wanted).unwrap();
@@ -110,7 +110,7 @@ proptest! {
         prop_assume!(!pack.overlaps(&module[0]) && ram.covers(&pack) && ram.covers(&module[0]));
         let found = Found { ram: &ram, stage0, pack, modules: &module, structures: PhysRange::EMPTY, rsdp: None };
         let kernel = [kernel];
-        let wanted = Wanted { kernel: &kernel, relocation: None, scratch: scratch * PAGE_SIZE, room: Room::PVH };
+        let wanted = Wanted { kernel: &kernel, relocation: None, scratch: scratch * PAGE_SIZE, room: Room::PVH, direct: None };
         let Ok(done) = arrange(&found, &wanted) else { return Ok(()) };
 
         for (n, claim) in done.claims.list().iter().enumerate() {

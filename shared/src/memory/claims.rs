@@ -30,6 +30,10 @@ pub enum Holder {
     Kernel,
     /// ACPI's root pointer, which the builder wrote to memory that it calls RAM.
     Rsdp,
+    /// What a kernel keeps by the direct protocol: its page tables, its stack, what it is handed.
+    Block,
+    /// Nobody: memory that such a kernel does not see at its 1:1 address.
+    Shadow,
 }
 
 impl fmt::Display for Holder {
@@ -45,6 +49,8 @@ impl fmt::Display for Holder {
             Self::Structures => "the builder's structures",
             Self::Kernel => "the kernel",
             Self::Rsdp => "ACPI's root pointer",
+            Self::Block => "the kernel's page tables and stack",
+            Self::Shadow => "the kernel's own addresses",
         })
     }
 }
@@ -161,6 +167,11 @@ impl Claims {
         let range = self.highest_free(ram, len, within, avoid).ok_or(no_room)?;
         self.claim(range, holder)?;
         Ok(range)
+    }
+
+    /// Keeps what comes later off `range`, whoever holds it.
+    pub fn shadow(&mut self, range: PhysRange) -> Result<(), ClaimError> {
+        self.list.push(Claim { range, holder: Holder::Shadow }).map_err(|_| ClaimError::TooMany)
     }
 
     /// Gives up all that `holder` has.

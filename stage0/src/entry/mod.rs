@@ -1,13 +1,12 @@
 //! The assembly entries, and the notes by which builders find them.
 
-#[cfg(feature = "pv")]
 mod pv;
 mod pvh;
+mod unpack;
 
 use core::{ptr, slice};
 
 use shared::memory::Phys;
-#[cfg(feature = "pv")]
 use shared::memory::Virt;
 use shared::trust::TrustSlot;
 
@@ -16,7 +15,7 @@ pub(crate) use pvh::{image_layout, image_place};
 
 unsafe extern "C" {
     static __image_start: u8;
-    static __file_end: u8;
+    static __bss_start: u8;
 }
 
 /// Where the entry of a PVH domain goes on, in 64-bit mode, on a stack.
@@ -25,10 +24,12 @@ extern "C" fn main_pvh(start_info: u32) -> ! {
 }
 
 /// Where the entry of a PV domain goes on, on a stack.
-#[cfg(feature = "pv")]
 extern "C" fn main_pv(start_info: u64, stack_end: u64) -> ! {
     crate::start::pv(Virt(start_info), Virt(stack_end))
 }
+
+/// Where an ELF64 file whose program headers follow its header has `p_filesz` of the first (System V ABI, figure 5-1).
+const FILE_LEN_AT: usize = 64 + 32;
 
 /// The slot for keys; what is in it is written into the finished image.
 #[used]
@@ -37,10 +38,15 @@ static TRUST: TrustSlot = TrustSlot::EMPTY;
 
 /// What of stage0's file is loaded.
 pub(crate) fn file() -> &'static [u8] {
-    let (start, end) = (&raw const __image_start, &raw const __file_end);
-    // SAFETY: the two symbols delimit the loaded part of the file, which the builder has put into memory, which all tables of
-    // stage0's map for reading, and which nothing ever writes.
-    unsafe { slice::from_raw_parts(start, end.offset_from_unsigned(start)) }
+    let (start, end) = (&raw const __image_start, &raw const __bss_start);
+    // SAFETY: between the two symbols there is what the builder has put into memory of the file, which begins with the ELF
+    // header and the program headers, and zeros; all tables of stage0's map it for reading, and nothing ever writes to it. The
+    // length is read as in `trust`: it is written into the finished image.
+    unsafe {
+        let len = ptr::read_volatile(start.add(FILE_LEN_AT).cast::<u64>());
+        let most = end.offset_from_unsigned(start);
+        slice::from_raw_parts(start, usize::try_from(len).unwrap_or(most).min(most))
+    }
 }
 
 /// The keys in the image.

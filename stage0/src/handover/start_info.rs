@@ -3,7 +3,7 @@
 use core::fmt;
 
 use shared::memory::{PAGE_SIZE, Phys, PhysRange, Virt};
-use shared::xen::{HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
+use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
 use zerocopy::IntoBytes;
 
 use crate::load::Memory;
@@ -27,6 +27,8 @@ pub struct PvhHandover<'a, I> {
     pub modules: I,
     /// The command line.
     pub cmdline: &'a str,
+    /// By the direct protocol: memory that the memory map, which there then is in any case, keeps from being used.
+    pub reserved: PhysRange,
 }
 
 /// Why a kernel cannot be handed what it must be.
@@ -52,7 +54,7 @@ pub enum HandOverError {
         /// Where.
         entry: Virt,
     },
-    /// A PV kernel's hypercall page is not in its memory.
+    /// A PV kernel's hypercall page is not in its memory, up to its end.
     HypercallPage {
         /// Where.
         at: Virt,
@@ -75,7 +77,7 @@ impl fmt::Display for HandOverError {
                 write!(f, "entry is out of reach: kernel, expected within 2 GiB of its boot stack, found {entry}")
             }
             Self::HypercallPage { at } => {
-                write!(f, "hypercall page is misplaced: kernel, expected within the domain's memory, found {at}")
+                write!(f, "hypercall page is misplaced: kernel, expected no later than its end, found {at}")
             }
             Self::NoLayout => {
                 f.write_str("frames are missing: domain, expected one for each page laid out, found holes")
@@ -85,6 +87,11 @@ impl fmt::Display for HandOverError {
 }
 
 impl core::error::Error for HandOverError {}
+
+/// Type of memory that is reserved (Xen's public/arch-x86/hvm/start_info.h).
+const RESERVED: u32 = 2;
+/// Type of usable memory.
+const RAM: u32 = 1;
 
 /// Writes the block, and zeroes each module's last page behind the module. start_info is at the block's start, of the
 /// version that the builder's was, or the highest whose fields are known here; the rest follows, each aligned to 8 bytes.
@@ -99,15 +106,16 @@ pub fn write_start_info<'a, M: Memory>(
     let bytes = memory.bytes_mut(block).ok_or(HandOverError::Unreachable { range: block })?;
     bytes.fill(0);
     let mut writer = Writer { block, bytes, used: 0 };
-    let handed = handover.handed;
-    let info_len = if handed.version == 0 { HvmStartInfo::VERSION_0_LEN } else { size_of::<HvmStartInfo>() };
+    let (handed, reserved) = (handover.handed, handover.reserved);
+    let version = handed.version.max((!reserved.is_empty()).into()).min(HvmStartInfo::VERSION);
+    let info_len = if version == 0 { HvmStartInfo::VERSION_0_LEN } else { size_of::<HvmStartInfo>() };
     let info_at = writer.reserve(size_of::<HvmStartInfo>())?;
     let modlist_len = handover.modules.len() * size_of::<HvmModlistEntry>();
     let modlist_at = writer.reserve(modlist_len)?;
 
     let mut info = HvmStartInfo {
         magic: START_INFO_MAGIC.into(),
-        version: handed.version.min(HvmStartInfo::VERSION).into(),
+        version: version.into(),
         flags: handed.flags.into(),
         rsdp_paddr: handed.rsdp.0.into(),
         ..HvmStartInfo::default()
@@ -126,11 +134,10 @@ pub fn write_start_info<'a, M: Memory>(
         info.nr_modules = u32::try_from(handover.modules.len()).unwrap_or(0).into();
         info.modlist_paddr = writer.address(modlist_at).0.into();
     }
-    if handed.memmap_handed {
-        let memmap_at = writer.reserve(handed.memmap.as_bytes().len())?;
-        writer.put(memmap_at, handed.memmap.as_bytes());
+    if handed.memmap_handed || !reserved.is_empty() {
+        let (memmap_at, entries) = writer.memmap(&handed.memmap, &reserved)?;
         info.memmap_paddr = writer.address(memmap_at).0.into();
-        info.memmap_entries = u32::try_from(handed.memmap.len()).unwrap_or(0).into();
+        info.memmap_entries = entries.into();
     }
     info.cmdline_paddr = writer.text(handover.cmdline.as_bytes())?.0.into();
     writer.put(info_at, &info.as_bytes()[..info_len]);
@@ -171,6 +178,36 @@ impl Writer<'_> {
     /// Writes to what was reserved at `at`.
     fn put(&mut self, at: usize, content: &[u8]) {
         self.bytes[at..][..content.len()].copy_from_slice(content);
+    }
+
+    /// Writes a memory map, of whose RAM `reserved` is no part. Returns its place, and its number of entries.
+    fn memmap(&mut self, memmap: &[HvmMemmapEntry], reserved: &PhysRange) -> Result<(usize, u32), HandOverError> {
+        let (start, mut count) = (self.used, 0);
+        let mut put = |from: u64, to: u64, kind: u32| {
+            if from < to {
+                let size = (to - from).into();
+                let entry = HvmMemmapEntry { addr: from.into(), size, kind: kind.into(), reserved: 0.into() };
+                let at = self.reserve(size_of::<HvmMemmapEntry>())?;
+                self.put(at, entry.as_bytes());
+                count += 1;
+            }
+            Ok(())
+        };
+        let (mut from, to) = (reserved.start().0, reserved.end().0);
+        for entry in memmap {
+            let (first, kind) = (entry.addr.get(), entry.kind.get());
+            let end = first.saturating_add(entry.size.get());
+            if kind != RAM || end <= reserved.start().0 || to <= first || reserved.is_empty() {
+                put(first, end, kind)?;
+                continue;
+            }
+            put(first, end.min(reserved.start().0), RAM)?;
+            // Once, though RAM may be in several entries.
+            put(from, to, RESERVED)?;
+            from = to;
+            put(first.max(to), end, RAM)?;
+        }
+        Ok((start, count))
     }
 
     /// Writes a text and its NUL.

@@ -1,12 +1,12 @@
 //! The same in a PV domain.
 
 use shared::cmdline;
-use shared::kernel::{Entry, Protocol};
+use shared::kernel::Entry;
 use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, Virt};
 
 use super::{Guest, fail, report_times, room, say};
 use crate::boot::{self, Domain, ManifestCopy};
-use crate::entry;
+use crate::entry::{self, VIRT_BASE};
 use crate::error::Error;
 use crate::handover::pv::Hinge;
 use crate::handover::{self, HandOverError};
@@ -54,18 +54,19 @@ fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: 
     // SAFETY: the PV entry calls this once.
     let (mut machine, ram) = meter.measure(Phase::Find, 0, || unsafe { Pv::new(&handed) })?;
     let options = cmdline::options(&common.cmdline)?;
-    let pv = Some(boot::Pv { domain: handed.domain, structures: handed.structures });
+    let pv = Some(boot::Pv { domain: handed.domain, base: Virt(VIRT_BASE), structures: handed.structures });
     let image = machine.image();
     let builder = Builder::Xen;
-    let (trust, file) = (&entry::trust(), entry::file());
-    let mut domain = Domain { handed: common, options, trust, file, ram, image, builder, pv, log: &mut Console };
+    let (trust, file, gib_pages) = (&entry::trust(), entry::file(), false);
+    let mut domain =
+        Domain { handed: common, options, trust, file, ram, image, builder, pv, gib_pages, log: &mut Console };
     let memory = handed.domain.nr_pages * PAGE_SIZE;
     say(options.quiet, format_args!("stage0: domain: PV, {} MiB", memory.div_ceil(MIB)));
 
-    let loaded = boot::load::<Guest>(&mut machine, &mut domain, Protocol::Pv, copy, &mut meter)?;
+    let loaded = boot::load::<Guest>(&mut machine, &mut domain, copy, &mut meter)?;
     let (Entry::Virtual(Virt(entry)) | Entry::Physical(Phys(entry))) = loaded.plan.entry;
     let entry = Virt(entry);
-    say(options.quiet, format_args!("stage0: kernel: {} at {}, PV entry at {entry}", loaded.name, loaded.place()));
+    say(options.quiet, format_args!("stage0: kernel: {} at {}, PV entry at {entry}", loaded.name(), loaded.place()));
     let hinge = meter.measure(Phase::HandOver, 0, || handover::pv::write(&mut machine, &handed, &loaded, entry))?;
     if options.timing {
         report_times(&meter, TimeStampCounter.now().wrapping_sub(begin));

@@ -63,6 +63,11 @@ pub enum PlanError {
         /// Its name.
         name: FeatureName,
     },
+    /// PV: a feature is required that no such domain has.
+    NotInPvDomain {
+        /// Its name.
+        name: FeatureName,
+    },
     /// PV: PADDR_OFFSET without VIRT_BASE.
     OffsetWithoutBase,
     /// No note says how to read a `p_paddr` that is virtual.
@@ -120,6 +125,20 @@ pub enum PlanError {
     EntryNowhere {
         /// `e_entry`.
         entry: u64,
+    },
+    /// Direct: `e_entry` is physical, and a segment is mapped at that address, of other memory.
+    EntryShadowed {
+        /// `e_entry`.
+        entry: u64,
+        /// Segment.
+        index: u16,
+    },
+    /// Direct: `e_entry` is in a segment that is not executable.
+    EntryData {
+        /// `e_entry`.
+        entry: u64,
+        /// Segment.
+        index: u16,
     },
     /// The symbol table does not fit into what libelf counts for it, which happens in ELF32 only.
     SymbolsOutside {
@@ -220,7 +239,7 @@ impl fmt::Display for PlanError {
             Self::NotXen => f.write_str("no Xen note and no section __xen_guest"),
             Self::NoPvhEntry => f.write_str("Xen notes, but none of them is PHYS32_ENTRY, and none is for PV"),
             Self::NotInPv { protocol } => write!(f, "packed for {protocol}, in a PV domain: use type=pvh"),
-            Self::Pv32 => f.write_str("32-bit PV, expected x86-64"),
+            Self::Pv32 => f.write_str("32-bit PV, expected x86-64 (type=pv) or a PVH entry (type=pvh)"),
             Self::Loader { loader, guest_os } => {
                 write!(f, "loader '{loader}', system '{guest_os}', expected 'generic' or 'linux'")
             }
@@ -228,6 +247,7 @@ impl fmt::Display for PlanError {
             Self::UnknownFeature { name } => {
                 write!(f, "requires the feature '{name}', which Xen does not know")
             }
+            Self::NotInPvDomain { name } => write!(f, "requires the feature '{name}', which no PV domain has"),
             Self::OffsetWithoutBase => f.write_str("PADDR_OFFSET without VIRT_BASE"),
             Self::VirtualPaddr { paddr } => {
                 write!(f, "p_paddr {paddr:#x} is virtual, and no note says its base: use pack --virt-base")
@@ -258,6 +278,12 @@ impl PlanError {
             }
             Self::EntryTooHigh { entry } => write!(f, "PHYS32_ENTRY {entry:#x}, expected 32 bits"),
             Self::EntryNowhere { entry } => write!(f, "entry {entry:#x} is in no segment"),
+            Self::EntryShadowed { entry, index } => {
+                write!(f, "entry {entry:#x} is physical, and segment {} is mapped there", u32::from(*index))
+            }
+            Self::EntryData { entry, index } => {
+                write!(f, "entry {entry:#x} is in segment {}, which is not executable", u32::from(*index))
+            }
             Self::P2mInside { p2m, start, end } => {
                 write!(f, "INIT_P2M {p2m} is inside the kernel, {start} to {end}")
             }

@@ -16,6 +16,7 @@ mod error;
 mod pv;
 mod pvh;
 
+pub(crate) use direct::{CANONICAL, END_32};
 pub use error::{Decision, PlanError};
 
 use super::features::Features;
@@ -65,7 +66,7 @@ pub struct Relocation {
 }
 
 /// What a PV builder needs beside the placements.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PvLayout {
     /// Virtual address of pseudo-physical 0.
     pub virt_base: Virt,
