@@ -124,7 +124,7 @@ pub(crate) fn pack_with(file: &[u8], codec: Codec, modules: Vec<EncodedModule>) 
     });
     let kernel = EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames: frames.collect() };
     let (decisions, allowed) = (Decisions::default(), vec![]);
-    PackContent { kernel, cmdline: None, modules, decisions, locked: false, allowed }.encode().unwrap()
+    PackContent { kernel, cmdline: None, modules, measured: false, decisions, locked: false, allowed }.encode().unwrap()
 }
 
 const MEMORY: usize = 4 << 20;
@@ -210,7 +210,7 @@ fn a_frame_that_straddles_two_places_is_refused() {
     let frame = EncodedFrame { content_len: file.len() as u32, codec: Codec::None, stored };
     let kernel = EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames: vec![frame] };
     let (decisions, modules, allowed) = (Decisions::default(), vec![], vec![]);
-    let content = PackContent { kernel, cmdline: None, modules, decisions, locked: false, allowed };
+    let content = PackContent { kernel, cmdline: None, modules, measured: false, decisions, locked: false, allowed };
     let pack = content.encode().unwrap();
     let error = load(&mut domain(&pack), &pack).unwrap_err();
     assert!(matches!(error, LoadError::Straddles { index: 0, .. }), "{error}");
