@@ -12,7 +12,7 @@ use crate::input::{self, InputCause};
 pub const EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stage0.elf"));
 
 /// Most bytes that an image has, of this version or any other.
-pub const MAX_STAGE0: u64 = if cfg!(feature = "pv") { 192 << 10 } else { 128 << 10 };
+pub const MAX_STAGE0: u64 = if cfg!(feature = "pv") { 208 << 10 } else { 144 << 10 };
 
 /// A file that is no stage0, and why.
 #[derive(Debug, thiserror::Error)]
