@@ -1,0 +1,30 @@
+//! T4: the kernels of T1 that are started by the direct protocol, and OpenSolaris' images, in PVH domains of a real Xen.
+
+use harness::Exit;
+use harness::probe::direct::{self, Kernel};
+use harness::probe::{Class, Lines};
+use harness::tier4::{self, Domain, Kind};
+use harness::trial::{self, Trouble, check};
+
+fn main() {
+    trial::main(vec![trial::test("each_promise_is_kept", each_promise)]);
+}
+
+/// All in one call, as Xen has to be started first.
+fn each_promise() -> Result<(), Trouble> {
+    let mut kernels =
+        direct::layouts().iter().map(|layout| Ok(layout.kernel()?)).collect::<Result<Vec<Kernel>, Trouble>>()?;
+    kernels.extend([direct::solaris(Class::Elf64)?, direct::solaris(Class::Elf32)?]);
+    let domains = kernels.iter().map(|kernel| {
+        let machine = direct::machine("t4", kernel)?.append("stage0.quiet");
+        Ok(Domain::new(Kind::Pvh, machine))
+    });
+    let domains = domains.collect::<Result<Vec<Domain>, Trouble>>()?;
+    let mut failures = Vec::new();
+    for (kernel, outcome) in kernels.iter().zip(tier4::run(&domains)?) {
+        let lines = Lines::of(&outcome.serial);
+        let kept = direct::check(kernel, &lines).map_err(|error| outcome.failure(&format!("{error:#}")));
+        failures.extend(kept.and_then(|()| outcome.ended(&Exit::PowerOff)).err());
+    }
+    check(failures.is_empty(), failures.join("\n"))
+}
