@@ -1,5 +1,8 @@
-//! Builds stage0 for the guest, so that `pack` can carry it: a nested `cargo build` into a folder of its own. With
-//! PACK_STAGE0 set, the file that it names is carried instead.
+//! Builds stage0 for the guest, so that `pack` can carry it: a nested `cargo build` into a folder of its own, and then
+//! packing, because most of the image is in its file in compressed form. With PACK_STAGE0 set, the file that it names is carried instead.
+
+#[path = "build/image.rs"]
+mod image;
 
 use std::env;
 use std::ffi::OsString;
@@ -40,18 +43,19 @@ fn main() -> ExitCode {
 fn run() -> Result<(), String> {
     let carried = folder("OUT_DIR")?.join("stage0.elf");
     println!("cargo::rerun-if-env-changed=PACK_STAGE0");
+    let read = |path: &Path| fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
     let image = match env::var_os("PACK_STAGE0") {
         Some(given) => {
-            println!("cargo::rerun-if-changed={}", Path::new(&given).display());
-            PathBuf::from(given)
+            let given = Path::new(&given);
+            println!("cargo::rerun-if-changed={}", given.display());
+            read(given)?
         }
-        None => built()?,
+        None => image::packed(&read(&built()?)?)?,
     };
-    fs::copy(&image, &carried).map_err(|error| format!("cannot copy {}: {error}", image.display()))?;
-    Ok(())
+    fs::write(&carried, image).map_err(|error| format!("cannot write {}: {error}", carried.display()))
 }
 
-/// Builds stage0; gives the image's path.
+/// Builds stage0; gives the path of what the linker made.
 fn built() -> Result<PathBuf, String> {
     let workspace = folder("CARGO_MANIFEST_DIR")?.join("..");
     for part in ["stage0", "shared", "Cargo.toml", "Cargo.lock", CONFIG] {
@@ -73,9 +77,6 @@ fn built() -> Result<PathBuf, String> {
         .arg(remapped_paths(&workspace))
         // Where no configuration is found but the one named: `cargo install` runs anywhere.
         .current_dir("/");
-    if env::var_os("CARGO_FEATURE_PV").is_some() {
-        cargo.args(["--features", "pv"]);
-    }
     scrub(&mut cargo);
     let status = cargo.status().map_err(|error| format!("cannot run cargo: {error}"))?;
     if !status.success() {

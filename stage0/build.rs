@@ -7,8 +7,6 @@ fn main() {
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
         return;
     }
-    let limit = if env::var_os("CARGO_FEATURE_PV").is_some() { "208K" } else { "144K" };
-    println!("cargo::rustc-link-arg-bins=--defsym=MAX_FILE={limit}");
     let dir = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     println!("cargo::rustc-link-arg-bins=-T{dir}/stage0.ld");
     for arg in ["--no-pie", "--build-id=none", "--gc-sections", "--icf=all", "-O2"] {

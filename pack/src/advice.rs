@@ -1,6 +1,7 @@
 //! What a person can do about a kernel that is refused. stage0 has no room for such words; the host has.
 
 use shared::kernel::PlanError;
+use shared::trust::TrustError;
 
 /// What to do, as the end of an error's line; empty where the line says it already, or where nothing helps but another kernel.
 pub fn on_plan(error: &PlanError) -> &'static str {
@@ -33,5 +34,15 @@ pub fn on_plan(error: &PlanError) -> &'static str {
         }
         PlanError::EntryData { .. } => ": correct its e_entry, or the segment's flags",
         _ => "",
+    }
+}
+
+/// What to do about a pack that a stage0 does not start.
+pub const fn on_trust(error: &TrustError) -> &'static str {
+    match error {
+        TrustError::Unsigned => "sign it with `pack sign`",
+        TrustError::Stranger { .. } => "sign it with a trusted key, or trust its signer's",
+        TrustError::Signature { .. } => "do not start it: sign it again where you know what it is",
+        TrustError::NotRequired { .. } => "start the pack that is meant, or require this one",
     }
 }

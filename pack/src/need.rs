@@ -4,16 +4,12 @@
 use shared::format::Manifest;
 use shared::kernel::{Kernel, Plan, Protocol, PvLayout, SliceFile};
 use shared::memory::{
-    ArrangeError, Arrangement, Builder, Direct, Found, GIB, MIB, NeedError, PAGE_SIZE, Phys, PhysRange, Ram, Region,
-    RegionKind, Room, Started, VirtRange, Wanted, arrange, first_scratch, memory_need, scratch_len, simulated_domain,
+    ArrangeError, Arrangement, Builder, Direct, Found, NeedError, PhysRange, Ram, Room, Started, VirtRange, Wanted,
+    arrange, first_scratch, memory_need, scratch_len, simulated_domain,
 };
-use shared::pv::tables::window_len;
-use shared::pv::{PvBuilder, PvDomain, PvError, StartOfDay};
+use shared::pv::{PvBuilder, PvError, PvNeedError, PvWanted, SimulatedPv, StartOfDay, pv_memory_need, simulated_pv};
 
 use crate::layout::{Held, Who};
-
-/// Most memory of a PV domain that is tried, bytes: as much as of others.
-const MAX_TRIED: u64 = 16 * GIB;
 
 /// All that decides where things go, but for the plan and the domain's size.
 #[derive(Clone, Debug)]
@@ -54,6 +50,9 @@ pub enum NoPlace {
     /// No domain will do.
     #[error("{0}")]
     Never(NeedError),
+    /// No PV domain will do.
+    #[error("{0}")]
+    NeverPv(PvNeedError),
     /// What a PV kernel, or stage0 itself, is started with does not fit.
     #[error("{0}")]
     Pv(PvError),
@@ -96,30 +95,24 @@ impl Surroundings {
 
     /// The smallest memory, bytes, that `plan` finds its place in.
     pub fn need(&self, plan: &Plan) -> Result<u64, NoPlace> {
-        if plan.protocol != Protocol::Pv {
-            return memory_need(self.builder, &self.started, &self.wanted(plan)).map_err(NoPlace::Never);
-        }
-        let kernel: u64 = plan.areas.iter().map(PhysRange::len).sum();
-        let mut memory = (kernel.saturating_add(self.started.pack_len) / MIB * MIB).max(MIB);
-        loop {
-            match self.arrange(plan, memory) {
-                Ok(_) => return Ok(memory),
-                Err(error) if memory >= MAX_TRIED => return Err(error),
-                Err(error @ (NoPlace::NoPvEntry | NoPlace::Modules { .. })) => return Err(error),
-                Err(_) => memory += MIB,
-            }
+        match &plan.pv {
+            Some(layout) => pv_memory_need(&self.wanted_pv(plan, layout)?).map_err(NoPlace::NeverPv),
+            None => memory_need(self.builder, &self.started, &self.wanted(plan)).map_err(NoPlace::Never),
         }
     }
 
     /// Where everything goes in a domain of `memory` bytes. An error if not even the pack fits into it.
     pub fn domain(&self, plan: &Plan, memory: u64) -> Result<Arranged, NoPlace> {
-        if let (Protocol::Pv, Some(layout)) = (plan.protocol, &plan.pv) {
-            return self.pv_domain(plan, layout, memory);
+        let stage0 = self.started.stage0;
+        if let Some(layout) = &plan.pv {
+            let simulated = simulated_pv(&self.wanted_pv(plan, layout)?, memory).map_err(NoPlace::Pv)?;
+            let SimulatedPv { ram, pack, structures, start_of_day, arrangement } = simulated;
+            return Ok(Arranged { ram, stage0, pack, structures, start_of_day: Some(start_of_day), arrangement });
         }
         let (ram, pack) = simulated_domain(self.builder, memory, &self.started).map_err(NoPlace::Arrange)?;
-        let (stage0, structures) = (self.started.stage0, PhysRange::EMPTY);
+        let structures = PhysRange::EMPTY;
         let found = Found { ram: &ram, stage0, pack, modules: &[], structures, rsdp: None };
-        let arrangement = self.arranged(&found, &self.wanted(plan));
+        let arrangement = first_scratch(&found, self.scratch).and_then(|_| arrange(&found, &self.wanted(plan)));
         Ok(Arranged { ram, stage0, pack, structures, start_of_day: None, arrangement })
     }
 
@@ -128,41 +121,22 @@ impl Surroundings {
         self.domain(plan, memory)?.arrangement.map_err(NoPlace::Arrange)
     }
 
-    /// A PV domain that the toolstack builds: stage0 is laid out as any PV kernel is, the pack being its module.
-    fn pv_domain(&self, plan: &Plan, layout: &PvLayout, memory: u64) -> Result<Arranged, NoPlace> {
-        let domain = PvDomain { nr_pages: memory / PAGE_SIZE, builder: PvBuilder::Toolstack };
-        let stage0 = self.started.stage0;
-        let own = self.stage0_pv.as_ref().ok_or(NoPlace::NoPvEntry)?;
-        let first = StartOfDay::new(own, stage0, self.started.pack_len, &domain).map_err(NoPlace::Pv)?;
-        let start = first.p2m.start().min(first.start_info.start()).min(first.tables_at.start());
-        let structures = PhysRange::new(start, first.stack.end()).unwrap_or_default();
-
-        let all = PhysRange::new(Phys(0), Phys(memory)).unwrap_or_default();
-        let window = window_len(domain.nr_pages);
-        let too_small = NoPlace::Pv(PvError::TooSmall { needed: first.end.0.saturating_add(window), found: memory });
-        let window = all.end().checked_sub(window).filter(|start| *start >= first.end).ok_or(too_small)?;
-        let window = PhysRange::new(window, all.end()).unwrap_or_default();
-        let regions = [(all, RegionKind::Ram), (window, RegionKind::Other(0))];
-        let regions = regions.map(|(range, kind)| Region { range, kind });
-        let ram = Ram::from_regions(regions.into_iter()).unwrap_or_default();
-
+    /// What decides on a PV domain that the toolstack builds.
+    fn wanted_pv<'a>(&'a self, plan: &Plan, layout: &'a PvLayout) -> Result<PvWanted<'a>, NoPlace> {
         let module = match self.modules.as_slice() {
             [] => 0,
             [module] => *module,
             more => return Err(NoPlace::Modules { found: more.len() }),
         };
-        let kernel = plan.areas.first().copied().unwrap_or_default();
-        let start_of_day = StartOfDay::new(layout, kernel, module, &domain).map_err(NoPlace::Pv)?;
-        let areas = start_of_day.areas();
-        let wanted = Wanted { kernel: &areas, room: Room::PV, ..self.wanted(plan) };
-        let found = Found { ram: &ram, stage0, pack: first.module, modules: &[], structures, rsdp: None };
-        let arrangement = self.arranged(&found, &wanted);
-        Ok(Arranged { ram, stage0, pack: first.module, structures, start_of_day: Some(start_of_day), arrangement })
-    }
-
-    fn arranged(&self, found: &Found<'_>, wanted: &Wanted<'_>) -> Result<Arrangement, ArrangeError> {
-        first_scratch(found, self.scratch)?;
-        arrange(found, wanted)
+        Ok(PvWanted {
+            own: self.stage0_pv.as_ref().ok_or(NoPlace::NoPvEntry)?,
+            started: self.started,
+            layout,
+            kernel: plan.areas.first().copied().unwrap_or_default(),
+            module,
+            scratch: self.scratch,
+            builder: PvBuilder::Toolstack,
+        })
     }
 
     fn wanted<'a>(&self, plan: &'a Plan) -> Wanted<'a> {

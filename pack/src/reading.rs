@@ -5,11 +5,7 @@ use shared::kernel::{Decisions, Kernel, Outside, Plan, PlanError, Protocol, Read
 use crate::advice;
 
 /// The protocols that the stage0 of this version enters kernels by.
-pub const ENTERED: &[Protocol] = if cfg!(feature = "pv") {
-    &[Protocol::Pvh, Protocol::Pv, Protocol::Direct]
-} else {
-    &[Protocol::Pvh, Protocol::Direct]
-};
+pub const ENTERED: &[Protocol] = &[Protocol::Pvh, Protocol::Pv, Protocol::Direct];
 
 /// What stage0 says of a kernel.
 #[derive(Debug)]

@@ -4,12 +4,13 @@ use core::fmt;
 
 use shared::cmdline::{self, KernelCmdline, Options};
 use shared::format::{MAX_MANIFEST_LEN, Manifest};
-use shared::kernel::{Decisions, Kernel, Name, Plan, PlanError, Protocol};
+use shared::kernel::{Decisions, Kernel, Name, Plan, PlanError, Protocol, PvLayout};
 use shared::memory::{
-    Arrangement, Builder, Direct, Found, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started, VIEW_LEN, Wanted,
+    Arrangement, Builder, Direct, Found, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started, VIEW_LEN, Virt, Wanted,
     arrange, first_scratch, memory_need, scratch_len, shifted,
 };
-use shared::pv::{PvDomain, StartOfDay};
+use shared::pv::{PvDomain, PvWanted, StartOfDay, pv_memory_need};
+use shared::trust::{TrustSlot, check_required};
 use shared::xen::pv::MAX_PV_CMDLINE;
 
 use crate::error::Error;
@@ -27,6 +28,8 @@ pub struct Domain<'a> {
     pub handed: &'a Handed,
     /// What it asks of stage0.
     pub options: Options,
+    /// Whose packs are started.
+    pub trust: &'a TrustSlot,
     /// Its RAM.
     pub ram: Ram,
     /// stage0's image.
@@ -46,15 +49,10 @@ pub struct Domain<'a> {
 pub struct Pv {
     /// Its size, and who built it.
     pub domain: PvDomain,
+    /// The virtual address of pseudo-physical 0 when stage0 begins.
+    pub base: Virt,
     /// What the builder put behind stage0 and the pack.
     pub structures: PhysRange,
-}
-
-impl Domain<'_> {
-    /// What is known of a PV domain, which only an image with a PV entry is ever in.
-    fn pv(&self) -> Option<Pv> {
-        self.pv.filter(|_| cfg!(any(not(target_os = "none"), feature = "pv")))
-    }
 }
 
 /// A kernel in place.
@@ -117,6 +115,8 @@ pub fn load<'m, M: Machine + ?Sized>(
     let pack = find_pack(domain)?;
     let manifest = read_manifest(machine.memory(), pack, copy, meter)?;
     say!(domain, "stage0: pack: {} KiB, sha256 {}", manifest.pack_len().div_ceil(1024), Hex(manifest.digest()));
+    domain.trust.check(&manifest)?;
+    check_required(&manifest, domain.options.require.as_ref())?;
     let ramdisk = Ramdisk { base: pack.start() };
     for (index, member) in manifest.members().enumerate().skip(1) {
         verify_member(machine.memory(), &ramdisk, index, &member, meter)?;
@@ -127,7 +127,7 @@ pub fn load<'m, M: Machine + ?Sized>(
     let pack = PhysRange::sized(pack.start(), manifest.pack_len()).and_then(|pack| pack.page_hull()).unwrap_or(pack);
     let modules: heapless::Vec<PhysRange, { shared::memory::MAX_MODULES }> =
         domain.handed.modules.iter().skip(1).map(|module| module.range.page_hull().unwrap_or(module.range)).collect();
-    let structures = domain.pv().map_or(PhysRange::EMPTY, |pv| pv.structures);
+    let structures = domain.pv.map_or(PhysRange::EMPTY, |pv| pv.structures);
     let rsdp = rsdp(domain.handed);
     let found = Found { ram: &domain.ram, stage0: domain.image, pack, modules: &modules, structures, rsdp };
     let scratch = scratch_len(manifest.frames().map(|frame| frame.codec));
@@ -136,26 +136,26 @@ pub fn load<'m, M: Machine + ?Sized>(
     let view = match first_scratch(&found, scratch) {
         Ok(view) => view,
         Err(error) => {
-            let wanted = Wanted { kernel: &[], relocation: None, scratch, room: Room::default(), direct: None };
-            return Err(too_small(domain, &started, &wanted).unwrap_or(error.into()));
+            let room = if domain.pv.is_some() { Room::PV } else { Room::default() };
+            let wanted = Wanted { kernel: &[], relocation: None, scratch, room, direct: None };
+            return Err(too_small(domain, &started, &wanted, None, &manifest).unwrap_or(error.into()));
         }
     };
     machine.use_scratch(view);
     let kernel = read_kernel(machine.memory(), &manifest, ramdisk, view, meter)?;
     let plan = plan(domain, &kernel, manifest.decisions())?;
-    let start_of_day = start_of_day(domain, &plan, &manifest)?;
-    let areas = start_of_day.as_ref().map(StartOfDay::areas);
-    let kernel_areas = areas.as_deref().unwrap_or(&plan.areas);
     let (room, direct) = match plan.protocol {
         Protocol::Pv => (Room::PV, None),
         Protocol::Pvh => (Room::PVH, None),
         Protocol::Direct => (Room::DIRECT, Some(Direct { plan: &plan, gib_pages: domain.gib_pages })),
     };
-    let wanted = Wanted { kernel: kernel_areas, relocation: plan.relocation, scratch, room, direct };
-    let arrangement = match arrange(&found, &wanted) {
-        Ok(arrangement) => arrangement,
-        Err(error) => return Err(too_small(domain, &started, &wanted).unwrap_or(error.into())),
-    };
+    let wanted = Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch, room, direct };
+    let too_small = || too_small(domain, &started, &wanted, Some(&plan), &manifest);
+    let start_of_day = start_of_day(domain, &plan, &manifest).map_err(|error| too_small().unwrap_or(error))?;
+    let areas = start_of_day.as_ref().map(StartOfDay::areas);
+    let kernel_areas = areas.as_deref().unwrap_or(&plan.areas);
+    let arrangement = arrange(&found, &Wanted { kernel: kernel_areas, ..wanted });
+    let arrangement = arrangement.map_err(|error| too_small().unwrap_or(error.into()))?;
     move_all(machine, &found, &arrangement, meter)?;
     let mut ramdisk = Ramdisk { base: arrangement.pack.start() };
     place(machine.memory(), &mut ramdisk, &manifest, &plan, arrangement.shift, meter)?;
@@ -165,7 +165,7 @@ pub fn load<'m, M: Machine + ?Sized>(
 
 /// The plan for the protocol that was decided, or for what the domain is.
 fn plan(domain: &Domain<'_>, kernel: &Kernel, decisions: &Decisions) -> Result<Plan, PlanError> {
-    if domain.pv().is_some() {
+    if domain.pv.is_some() {
         return kernel.plan(kernel.protocol_in_pv(decisions)?, decisions);
     }
     match kernel.protocol_in_pvh(decisions)? {
@@ -176,7 +176,7 @@ fn plan(domain: &Domain<'_>, kernel: &Kernel, decisions: &Decisions) -> Result<P
 
 /// What is laid out around a PV kernel.
 fn start_of_day(domain: &Domain<'_>, plan: &Plan, manifest: &Manifest<'_>) -> Result<Option<StartOfDay>, Error> {
-    let Some((pv, layout)) = domain.pv().zip(plan.pv.as_ref()) else { return Ok(None) };
+    let Some((pv, layout)) = domain.pv.zip(plan.pv.as_ref()) else { return Ok(None) };
     let mut modules = manifest.modules();
     let module = modules.next().map_or(0, |module| module.stored.len());
     if modules.next().is_some() {
@@ -222,7 +222,7 @@ fn kernel_cmdline<M: Memory>(
         }
     };
     let (builder, allowed) = (&domain.handed.cmdline, manifest.allowed());
-    let limit = if domain.pv().is_some() { MAX_PV_CMDLINE } else { cmdline::MAX_LEN };
+    let limit = if domain.pv.is_some() { MAX_PV_CMDLINE } else { cmdline::MAX_LEN };
     Ok(cmdline::merge(own, builder, manifest.is_locked(), allowed, limit)?)
 }
 
@@ -240,9 +240,29 @@ fn read_kernel<M: Memory, C: crate::load::Clock>(
 
 /// Whether no memory map of the domain's size would do, or `None` if its size is not the matter. A domain may have less
 /// RAM than it is said to have, by the part of a MiB that firmware keeps.
-fn too_small(domain: &Domain<'_>, started: &Started, wanted: &Wanted<'_>) -> Option<Error> {
-    let needed = memory_need(domain.builder, started, wanted).ok()?;
-    let found = domain.ram.total();
+fn too_small(
+    domain: &Domain<'_>,
+    started: &Started,
+    wanted: &Wanted<'_>,
+    plan: Option<&Plan>,
+    manifest: &Manifest<'_>,
+) -> Option<Error> {
+    let (needed, found) = match domain.pv {
+        None => (memory_need(domain.builder, started, wanted).ok()?, domain.ram.total()),
+        Some(Pv { domain, base, .. }) => {
+            let own = PvLayout { virt_base: base, ..PvLayout::default() };
+            let needed = pv_memory_need(&PvWanted {
+                own: &own,
+                started: *started,
+                layout: plan.and_then(|plan| plan.pv.as_ref()).unwrap_or(&own),
+                kernel: wanted.kernel.first().copied().unwrap_or_default(),
+                module: manifest.modules().next().map_or(0, |module| module.stored.len()),
+                scratch: wanted.scratch,
+                builder: domain.builder,
+            });
+            (needed.ok()?, domain.nr_pages * PAGE_SIZE)
+        }
+    };
     (needed / MIB > found.div_ceil(MIB)).then_some(Error::TooSmall { needed, found })
 }
 

@@ -7,6 +7,7 @@ use std::vec::Vec;
 use shared::cmdline::Options;
 use shared::format::{Codec, EncodedModule, MAX_MANIFEST_LEN};
 use shared::memory::{Arrangement, Builder, MIB, PAGE_SIZE, Phys, PhysRange};
+use shared::trust::TrustSlot;
 use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -18,13 +19,13 @@ use crate::load::tests::{Array, Load, NoClock, elf, indices, meter, pack_with};
 use crate::platform::Machine;
 use crate::platform::handed::Handed;
 
-const START_INFO: u64 = 0x6000;
+pub(crate) const START_INFO: u64 = 0x6000;
 const MODLIST: u64 = 0x6100;
 const MEMMAP: u64 = 0x7000;
-const IMAGE: (u64, u64) = (MIB, 0x6_0000);
+pub(crate) const IMAGE: (u64, u64) = (MIB, 0x6_0000);
 
 /// A domain whose memory is an array, and whose stage0 does not lie in it.
-struct Emulated(Array);
+pub(crate) struct Emulated(pub(crate) Array);
 
 impl Machine for Emulated {
     type Memory = Array;
@@ -43,7 +44,7 @@ impl Machine for Emulated {
     fn relocate(&mut self, _arrangement: &Arrangement) {}
 }
 
-fn range(start: u64, len: u64) -> PhysRange {
+pub(crate) fn range(start: u64, len: u64) -> PhysRange {
     PhysRange::sized(Phys(start), len).unwrap()
 }
 
@@ -52,7 +53,7 @@ fn region(start: u64, len: u64, kind: u32) -> HvmMemmapEntry {
 }
 
 /// What a builder does.
-struct Built {
+pub(crate) struct Built {
     memory_len: u64,
     version: u32,
     memmap: Vec<HvmMemmapEntry>,
@@ -61,13 +62,13 @@ struct Built {
 }
 
 impl Built {
-    fn with(memory_len: u64, modules: Vec<(u64, Vec<u8>)>) -> Self {
+    pub(crate) fn with(memory_len: u64, modules: Vec<(u64, Vec<u8>)>) -> Self {
         let memmap = vec![region(0, 0x9f000, 1), region(MIB, memory_len - MIB, 1)];
         Self { memory_len, version: 1, memmap, modules }
     }
 
     /// A memory full of bytes that are not zero, with all that was handed over.
-    fn machine(&self) -> Emulated {
+    pub(crate) fn machine(&self) -> Emulated {
         let mut memory = vec![0xa5; usize::try_from(self.memory_len).unwrap()];
         let mut put =
             |at: u64, bytes: &[u8]| memory[usize::try_from(at).unwrap()..][..bytes.len()].copy_from_slice(bytes);
@@ -96,10 +97,11 @@ impl Built {
         let mut handed = Handed::EMPTY;
         handed.read(machine.memory(), Phys(START_INFO), |_| false)?;
         let (ram, mut log) = (handed.ram()?, String::new());
-        let (image, options) = (range(IMAGE.0, IMAGE.1), Options::default());
+        let (image, options, trust) = (range(IMAGE.0, IMAGE.1), Options::default(), &TrustSlot::EMPTY);
         let mut domain = Domain {
             handed: &handed,
             options,
+            trust,
             ram,
             image,
             builder: Builder::Qemu,
@@ -132,7 +134,7 @@ fn pack(len: u32, modules: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Bytes of which none is zero.
-fn noise(len: usize, seed: u8) -> Vec<u8> {
+pub(crate) fn noise(len: usize, seed: u8) -> Vec<u8> {
     (0..len).map(|at| (at as u8).wrapping_mul(167).wrapping_add(seed) | 1).collect()
 }
 

@@ -7,6 +7,7 @@ use shared::format::FormatError;
 use shared::kernel::{PlanError, ReadError};
 use shared::memory::{ArrangeError, MIB, PAGE_SIZE, Phys, TooManyRegions};
 use shared::pv::PvError;
+use shared::trust::TrustError;
 
 use crate::handover::HandOverError;
 use crate::load::LoadError;
@@ -18,7 +19,7 @@ pub enum Error {
     /// What the builder handed over cannot be used.
     Handed(HandedError),
     /// What a PV builder handed over cannot be used.
-    #[cfg(all(target_os = "none", feature = "pv"))]
+    #[cfg(target_os = "none")]
     PvHanded(crate::platform::pv::PvHandedError),
     /// The builder passed no module.
     NoPack,
@@ -36,6 +37,8 @@ pub enum Error {
     },
     /// What the builder passed is no pack.
     Format(FormatError),
+    /// The pack is not one to be started.
+    Trust(TrustError),
     /// The command lines make none for the kernel.
     Cmdline(CmdlineError),
     /// The memory map is too long.
@@ -76,10 +79,10 @@ macro_rules! from {
 from! {
     Handed(HandedError), Format(FormatError), Cmdline(CmdlineError), Memory(TooManyRegions),
     Kernel(ReadError<LoadError>), Plan(PlanError), Arrange(ArrangeError), Load(LoadError), HandOver(HandOverError),
-    StartOfDay(PvError),
+    StartOfDay(PvError), Trust(TrustError),
 }
 
-#[cfg(all(target_os = "none", feature = "pv"))]
+#[cfg(target_os = "none")]
 from! { PvHanded(crate::platform::pv::PvHandedError) }
 
 impl fmt::Display for Error {
@@ -97,10 +100,11 @@ impl fmt::Display for Error {
             }
             Self::PvModules => f.write_str("too many modules: pack, expected at most one in a PV domain, found more"),
             Self::StartOfDay(error) => error.fmt(f),
-            #[cfg(all(target_os = "none", feature = "pv"))]
+            #[cfg(target_os = "none")]
             Self::PvHanded(error) => error.fmt(f),
             Self::Handed(error) => error.fmt(f),
             Self::Format(error) => error.fmt(f),
+            Self::Trust(error) => error.fmt(f),
             Self::Cmdline(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
             Self::Kernel(error) => error.fmt(f),

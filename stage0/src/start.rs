@@ -1,12 +1,10 @@
 //! From an entry to a kernel: the whole of stage0 in the order in which it happens.
 
-#[cfg(feature = "pv")]
 mod pv;
 
 use core::arch::x86_64::__cpuid;
 use core::fmt::{self, Write};
 
-#[cfg(feature = "pv")]
 pub(crate) use pv::pv;
 use shared::cmdline;
 use shared::direct::Map;
@@ -18,24 +16,19 @@ use crate::error::Error;
 use crate::handover::pvh::Registers;
 use crate::handover::{self, Module, PvhHandover};
 use crate::load::{Clock, Meter, Phase};
-#[cfg(feature = "pv")]
 use crate::platform::clock::TimeStampCounter;
 use crate::platform::console::Console;
 use crate::platform::handed::Handed;
-#[cfg(feature = "pv")]
 use crate::platform::memory::PhysicalMemory;
-use crate::platform::pvh::Pvh;
+use crate::platform::pvh::{self, Pvh};
 use crate::platform::xen::Xen;
 use crate::platform::{Machine, fault, shutdown};
 
-/// The only machine there is.
-#[cfg(not(feature = "pv"))]
-type Guest = Pvh;
 /// Any machine: there is one copy of the code that loads.
-#[cfg(feature = "pv")]
 type Guest = dyn Machine<Memory = PhysicalMemory, Clock = TimeStampCounter>;
 
 /// What is too large for the stack: the pack's manifest, and what the builder handed over.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".bss.manifest"))]
 static mut MANIFEST: ManifestCopy = [0; _];
 static mut HANDED: Handed = Handed::EMPTY;
 
@@ -73,6 +66,9 @@ struct Ready {
 fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &mut Handed) -> Result<Ready, Error> {
     let begin = machine.clock().now();
     let xen = Xen::find();
+    if let Some(xen) = xen {
+        pvh::set_console(xen);
+    }
     let mut meter = Meter::new(machine.clock(), fault::enter);
     let ask = |memmap: &mut _| xen.is_some_and(|xen| xen.memory_map(memmap));
     meter.measure(Phase::Find, 0, || handed.read(machine.memory(), start_info, ask))?;
@@ -81,8 +77,8 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
     let ram = handed.ram()?;
     let builder = if xen.is_some() { Builder::Xen } else { Builder::Qemu };
     let image = machine.image();
-    let gib_pages = gib_pages();
-    let mut domain = Domain { handed, options, ram, image, builder, pv: None, gib_pages, log: &mut Console };
+    let (trust, gib_pages) = (&crate::entry::trust(), gib_pages());
+    let mut domain = Domain { handed, options, trust, ram, image, builder, pv: None, gib_pages, log: &mut Console };
     say(options.quiet, format_args!("stage0: domain: PVH{}, {} MiB", under(xen), domain.ram.total().div_ceil(MIB)));
 
     let loaded = boot::load::<Guest>(machine, &mut domain, copy, &mut meter)?;
@@ -93,6 +89,7 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
     if options.timing {
         report_times(&meter, machine.clock().now().wrapping_sub(begin));
     }
+    pvh::leave();
     Ok(ready)
 }
 

@@ -125,6 +125,15 @@ impl<'a> Pool<'a> {
 /// What begins the line with which the guest of [`small`] reports on itself.
 const MARKER: &str = "mstrap-guest: ";
 
+/// What begins that line, as a pattern of grep.
+pub(crate) const UP: &str = "^mstrap-guest: kernel=";
+
+/// The word of a command line with which that guest does not end the machine, but says once a second that it is there.
+pub const STAY: &str = "guest.stay";
+
+/// What begins such a line.
+pub(crate) const TICK: &str = "^mstrap-guest: tick ";
+
 /// The guest's first program: says what it runs on, in one line, and ends the machine.
 const INIT: &str = "\
 #!/bin/sh
@@ -136,18 +145,59 @@ kernel=$($busybox uname -r)
 guest_type=$($busybox cat /sys/hypervisor/guest_type 2>/dev/null || echo none)
 memory=$($busybox awk '/^MemTotal/ { print $2 }' /proc/meminfo)
 echo
-echo \"mstrap-guest: kernel=$kernel guest_type=$guest_type mem_kib=$memory cmdline=$($busybox cat /proc/cmdline)\"
+echo \"mstrap-guest: kernel=$kernel guest_type=$guest_type cpus=$($busybox nproc) mem_kib=$memory cmdline=$($busybox cat /proc/cmdline)\"
+case $($busybox cat /proc/cmdline) in
+*GUEST_STAY*)
+    tick=0
+    while $busybox sleep 1; do
+        tick=$((tick + 1))
+        echo \"mstrap-guest: tick $tick\"
+    done
+    ;;
+esac
 $busybox stty -F /dev/console -echo
 $busybox poweroff -f
 $busybox sleep 5
 $busybox reboot -f
 ";
 
+/// What Linux runs when the toolstack wants the domain to shut down.
+const POWEROFF: &str = "#!/bin/sh\nexec /bin/busybox poweroff -f\n";
+
 /// A busybox ramdisk whose guest prints one line, which [`GuestReport::find`] reads, and powers off.
 ///
 /// # Errors
 /// busybox cannot be had.
 pub fn small() -> Result<Vec<u8>, Missing> {
+    busybox_ramdisk(&INIT.replace("GUEST_STAY", STAY))
+}
+
+/// The first program of a guest that repeats what it is told.
+const TALKING: &str = "\
+#!/bin/sh
+busybox=/bin/busybox
+$busybox mount -t proc proc /proc
+echo 1 > /proc/sys/kernel/printk
+echo
+echo \"mstrap-guest: listening\"
+read -r words
+echo \"mstrap-guest: heard $words on $($busybox nproc) in $($busybox awk '/^MemTotal/ { print $2 }' /proc/meminfo) KiB\"
+$busybox stty -F /dev/console -echo
+$busybox poweroff -f
+$busybox sleep 5
+$busybox reboot -f
+";
+
+/// A busybox ramdisk whose guest prints `mstrap-guest: listening`, reads a line from its console, prints it with the number of its
+/// processors and its memory, and powers off.
+///
+/// # Errors
+/// busybox cannot be had.
+pub fn talking() -> Result<Vec<u8>, Missing> {
+    busybox_ramdisk(TALKING)
+}
+
+fn busybox_ramdisk(init: &str) -> Result<Vec<u8>, Missing> {
     let busybox = tools::busybox()?;
     let build = || {
         let mut archive = Archive::new();
@@ -158,7 +208,8 @@ pub fn small() -> Result<Vec<u8>, Missing> {
         archive.device("dev/null", 1, 3)?;
         archive.copy("bin/busybox", 0o755, &busybox)?;
         archive.symlink("bin/sh", "busybox")?;
-        archive.file("init", 0o755, INIT.as_bytes())?;
+        archive.file("sbin/poweroff", 0o755, POWEROFF.as_bytes())?;
+        archive.file("init", 0o755, init.as_bytes())?;
         archive.finish()
     };
     build().map_err(|error: io::Error| Missing::new("a small initial ramdisk", error))
@@ -173,6 +224,8 @@ pub struct GuestReport {
     pub kernel: String,
     /// /sys/hypervisor/guest_type, or `none`.
     pub guest_type: String,
+    /// Its processors.
+    pub cpus: u32,
     /// MemTotal in KiB.
     pub memory_kib: u64,
     /// /proc/cmdline.
@@ -194,6 +247,7 @@ impl GuestReport {
             line: line.to_string(),
             kernel: field("kernel")?.to_string(),
             guest_type: field("guest_type")?.to_string(),
+            cpus: field("cpus")?.parse().ok()?,
             memory_kib: field("mem_kib")?.parse().ok()?,
             cmdline: cmdline.to_string(),
         })
@@ -206,7 +260,8 @@ mod tests {
 
     #[test]
     fn the_report_is_found_among_other_lines() {
-        let console = "[ 1.0] x\r\n\r\nmstrap-guest: kernel=6.1 guest_type=PVH mem_kib=42 cmdline=a b=c cmdline=d\r\n";
+        let console =
+            "[ 1.0] x\r\n\r\nmstrap-guest: kernel=6.1 guest_type=PVH cpus=2 mem_kib=42 cmdline=a b=c cmdline=d\r\n";
         let report = GuestReport::find(console).expect("a report");
         assert_eq!((report.kernel.as_str(), report.guest_type.as_str()), ("6.1", "PVH"));
         assert_eq!((report.memory_kib, report.cmdline.as_str()), (42, "a b=c cmdline=d"));

@@ -17,8 +17,10 @@ pub(crate) const SERIAL: &str = "serial.log";
 pub(crate) const QMP: &str = "qmp.log";
 /// QEMU's standard error.
 pub(crate) const STDERR: &str = "stderr.log";
+/// What Xen's toolstack said.
+pub(crate) const TOOLSTACK: &str = "toolstack.log";
 /// All files that a run may leave.
-pub(crate) const ALL: [&str; 5] = [SERIAL, QMP, STDERR, DEBUG_CONSOLE, XEN_CONSOLE];
+pub(crate) const ALL: [&str; 6] = [SERIAL, QMP, STDERR, DEBUG_CONSOLE, XEN_CONSOLE, TOOLSTACK];
 
 /// The folder of one run's logs.
 #[derive(Debug)]
@@ -66,6 +68,7 @@ impl Logs {
             serial: self.text(SERIAL),
             debug_console: self.text(DEBUG_CONSOLE),
             xen_console: self.text(XEN_CONSOLE),
+            toolstack: self.text(TOOLSTACK),
             exit: Exit::of(status, &self.text(QMP), &self.text(STDERR)),
             elapsed,
             log: self.folder.clone(),

@@ -75,6 +75,8 @@ pub struct Outcome {
     pub debug_console: String,
     /// All that was written to the Xen console ring, where there is one.
     pub xen_console: String,
+    /// What was said of it by Xen's toolstack, and by what drives it.
+    pub toolstack: String,
     /// How it ended.
     pub exit: Exit,
     /// How long it took.
@@ -91,6 +93,13 @@ impl Outcome {
     pub fn guest(&self) -> Result<GuestReport, String> {
         let report = GuestReport::find(&self.serial).or_else(|| GuestReport::find(&self.xen_console));
         report.ok_or_else(|| self.failure("the guest's userspace did not report itself"))
+    }
+
+    /// The megabytes that the hypervisor had left, before and after what was repeated.
+    pub fn free_memory(&self) -> Option<(u64, u64)> {
+        let rest = self.toolstack.lines().find_map(|line| line.strip_prefix("mstrap-dom0: free memory: "))?;
+        let (before, after) = rest.split_once(' ')?;
+        Some((before.parse().ok()?, after.parse().ok()?))
     }
 
     /// Succeeds if the machine ended as `expected`.

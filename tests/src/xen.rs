@@ -28,8 +28,23 @@ pub fn hypervisor() -> Result<PathBuf, Missing> {
     Ok(folder.join(HYPERVISOR))
 }
 
-/// The Debian release whose Xen and toolstack create domains.
-const TOOLSTACK_RELEASE: &str = "trixie";
+/// A Debian release whose Xen and toolstack create domains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// Debian 12's: Xen 4.17.
+    Bookworm,
+    /// Debian 13's: Xen 4.20.
+    Trixie,
+}
+
+impl Release {
+    fn codename(self) -> &'static str {
+        match self {
+            Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
+        }
+    }
+}
 
 /// A hypervisor and its toolstack, unpacked with the libraries that this needs.
 #[derive(Debug)]
@@ -38,11 +53,11 @@ pub(crate) struct Toolstack {
     version: String,
 }
 
-/// The hypervisor and the toolstack of Debian 13.
+/// The hypervisor and the toolstack of a release.
 ///
 /// # Errors
 /// There is no apt, or its archive has no such release.
-pub(crate) fn toolstack() -> Result<Toolstack, Missing> {
+pub(crate) fn toolstack(release: Release) -> Result<Toolstack, Missing> {
     let request = Request {
         package: "xen-system-amd64",
         backports: false,
@@ -50,10 +65,16 @@ pub(crate) fn toolstack() -> Result<Toolstack, Missing> {
             let is_library = name.starts_with("lib") && !name.starts_with("libpython");
             is_library || name == "zlib1g" || name.starts_with("xen-hypervisor-") || name.starts_with("xen-utils-")
         },
-        files: &["./boot/xen-*", "*/lib/xen-*/bin/*", "*/lib/x86_64-linux-gnu/*.so*", "*/lib64/*"],
+        files: &[
+            "./boot/xen-*",
+            "*/lib/xen-*/bin/*",
+            "*/lib/xen-*/boot/xen-shim",
+            "*/lib/x86_64-linux-gnu/*.so*",
+            "*/lib64/*",
+        ],
     };
-    let folder = cache::entry(&format!("toolstack-{TOOLSTACK_RELEASE}"), |folder| {
-        Apt::other(TOOLSTACK_RELEASE)?.unpack(request, folder)?;
+    let folder = cache::entry(&format!("xen-of-{}", release.codename()), |folder| {
+        Apt::other(release.codename())?.unpack(request, folder)?;
         unpack(folder).map_err(|error| Missing::new("Xen", error))
     })?;
     let names = fs::read_dir(folder.join("usr/lib")).into_iter().flatten().flatten().map(|entry| entry.file_name());
@@ -68,7 +89,7 @@ pub(crate) fn toolstack() -> Result<Toolstack, Missing> {
 /// # Errors
 /// As where domains are to be created.
 pub fn hypervisor_of_toolstack() -> Result<PathBuf, Missing> {
-    Ok(toolstack()?.hypervisor())
+    Ok(toolstack(Release::Trixie)?.hypervisor())
 }
 
 impl Toolstack {

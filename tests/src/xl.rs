@@ -24,7 +24,7 @@ impl Reader {
     /// # Errors
     /// The library or a C compiler cannot be had here.
     pub fn get() -> Result<Self, Missing> {
-        let toolstack = xen::toolstack()?;
+        let toolstack = xen::toolstack(xen::Release::Trixie)?;
         let tree = toolstack.tree();
         let library = tree.library(&format!("libxlutil.so.{}", toolstack.version()))?;
         let (loader, libraries) = (tree.loader()?, tree.file(LIBRARIES));

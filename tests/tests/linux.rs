@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use harness::kernels::{self, Kernel};
+use harness::linux;
 use harness::trial::{self, Trouble, check};
-use harness::{Board, Exit, Machine, Outcome, cache, initrd, tier2};
-use pack::build::{Module, Request};
+use harness::{Board, Exit, Machine, Outcome, tier2};
 use pack::compress::Settings;
 use pack::image::Image;
 use pack::info::Info;
-use pack::{open, stage0};
+use pack::stage0;
 use shared::memory::MIB;
 
 /// What the pack's own command line has, and the builder's. A quoted space, and a word for stage0 that must vanish. The early
@@ -42,31 +42,18 @@ struct Packed {
 
 /// Packs a kernel with the small ramdisk; `words` go to its own command line.
 fn packed(name: &str, kernel: Kernel, words: &str) -> Result<Packed, Trouble> {
-    let opened = open::open(&kernel.vmlinuz).map_err(|error| error.to_string())?;
-    let request = Request {
-        cmdline: Some(format!("{OWN} {words}").trim_end().to_string()),
-        modules: vec![Module { name: "initrd.cpio".to_string(), content: initrd::small()? }],
-        settings: Settings { level: 3, ..Settings::default() },
-        ..Request::new(kernel.release.clone(), opened.elf)
-    };
-    let pack = request.build(&|_| {}).map_err(|error| error.to_string())?.pack;
-    let image = Image::parse(&pack).map_err(|error| error.to_string())?;
+    let cmdline = format!("{OWN} {words}").trim_end().to_string();
+    let settings = Settings { level: 3, ..Settings::default() };
+    let linux::Packed { kernel, file, bytes } = linux::Packed::new(name, kernel, cmdline, settings)?;
+    let image = Image::parse(&bytes).map_err(|error| error.to_string())?;
     let info = Info::of(&image, stage0::EMBEDDED, None).map_err(|error| error.to_string())?;
-    let file = folder()?.join(format!("{name}.pack"));
-    fs::write(&file, &pack)?;
     Ok(Packed { kernel, file, info })
-}
-
-fn folder() -> Result<PathBuf, Trouble> {
-    let folder = cache::target().join("linux");
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
 }
 
 impl Packed {
     fn machine(&self, name: &str) -> Result<Machine, Trouble> {
         // A file of its own: another test may be starting from it.
-        let image = folder()?.join(format!("{name}.stage0"));
+        let image = linux::folder()?.join(format!("{name}.stage0"));
         fs::write(&image, stage0::EMBEDDED)?;
         Ok(Machine::new(name, image).initrd(&self.file).append(BUILDERS).limit(Duration::from_secs(180)))
     }
@@ -90,10 +77,7 @@ impl Packed {
 
     /// What `pack info` states for a domain of QEMU's, bytes.
     fn need(&self) -> Result<u64, Trouble> {
-        let protocols = self.info.kernel.iter().flat_map(|kernel| &kernel.protocols);
-        let memory = protocols.filter(|protocol| protocol.protocol == "PVH").flat_map(|protocol| &protocol.memory);
-        let need = memory.filter(|memory| memory.builder == "QEMU").find_map(|memory| memory.need);
-        need.ok_or_else(|| "pack info states no need".into())
+        linux::need(&fs::read(&self.file)?, "PVH", "QEMU")
     }
 }
 

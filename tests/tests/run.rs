@@ -1,13 +1,16 @@
 //! `pack run`, as a person runs it: the program itself, the machine, the guest's end as its exit status.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use harness::probe::{self, Case, Layout};
+use harness::talk;
+use harness::tools::Qemu;
 use harness::trial::{self, Trouble, check};
-use harness::{Missing, tools::Qemu};
 use shared::memory::MIB;
+
+const RUNNER: &str = env!("CARGO_BIN_EXE_pack-run");
 
 fn main() {
     trial::main(vec![
@@ -15,6 +18,7 @@ fn main() {
         trial::test("a_pack_is_run_and_qemu_gets_its_arguments", pack),
         trial::test("what_stage0_refuses_is_refused_before_a_machine_is_made", refused),
         trial::test("a_guest_that_does_not_end_is_ended", endless),
+        trial::test("one_can_talk_to_a_linux", || talk::talk(RUNNER, "qemu", "console=ttyS0")),
     ]);
 }
 
@@ -25,23 +29,12 @@ fn run(words: &[&str]) -> Result<Output, Trouble> {
 
 fn run_for(seconds: u32, words: &[&str]) -> Result<Output, Trouble> {
     Qemu::plain()?;
-    let output = Command::new(program()?)
+    let output = Command::new(talk::program(RUNNER)?)
         .args(["run", "--tier", "qemu", "--timeout", &seconds.to_string()])
         .args(words)
         .stdin(Stdio::null())
         .output()?;
     Ok(output)
-}
-
-/// The program that lies beside the one that runs machines.
-fn program() -> Result<PathBuf, Missing> {
-    let pack = Path::new(env!("CARGO_BIN_EXE_pack-run")).with_file_name("pack");
-    let why = format!("there is no {}", pack.display());
-    if pack.exists() {
-        Ok(pack)
-    } else {
-        Err(Missing::new("the program pack", why).remedy("cargo build --package pack"))
-    }
 }
 
 fn text(path: &Path) -> Result<&str, Trouble> {

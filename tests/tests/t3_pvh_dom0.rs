@@ -4,29 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use harness::probe::{self, Case, Content, Extra, Layout};
+use harness::probe::{self, Case, Content, Extra, Layout, differ};
 use harness::trial::{self, Trouble};
 use harness::{Board, Exit, Machine, Outcome, stage0, xen};
 use shared::memory::MIB;
-
-/// Lines that may differ.
-const DIFFER: [&str; 10] = [
-    // Xen loads null selectors whose hidden parts are valid, which says nothing when read back; stage0 has to load them from a
-    // GDT. That they are flat is checked in `cs.use` and its kin, which may not differ.
-    "cs",
-    "ds",
-    "es",
-    "ss",
-    "tr",
-    "end",
-    // The builder's choice, within limits that the probe checks in other lines.
-    "start_info.address",
-    "module[0].address",
-    // Promised by stage0 alone.
-    "module[0].tail",
-    // The dom0 builder hands a module its file's name as its command line; a pack's modules have none.
-    "module[0].cmdline",
-];
 
 fn main() {
     trial::main(vec![
@@ -44,7 +25,8 @@ fn run(case: &Case) -> Result<(), Trouble> {
     let module = case.module()?.unwrap_or_default();
     let direct = start(case, "direct", &case.kernel()?, &Case::cmdline(), &module)?;
     let packed = start(case, "packed", &stage0::file()?, Case::BUILDERS, &case.pack()?)?;
-    case.compare(&direct, &packed, &DIFFER)?;
+    let differ = [&differ::PVH[..], &[differ::PVH_INITIAL]].concat();
+    case.compare(&direct, &packed, &differ)?;
     direct.ended(&Exit::Debug(probe::EXIT_OK))?;
     Ok(packed.ended(&Exit::Debug(probe::EXIT_OK))?)
 }

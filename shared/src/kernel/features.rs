@@ -13,6 +13,11 @@ const NAMES: [(&[u8], u32); 7] = [
     (b"dom0", 11),
 ];
 
+/// Those that no Xen of today gives a PV domain: it is never translated, and never in the processor's most privileged mode.
+const NEVER_IN_PV: u32 = 1 << 2 | 1 << 3;
+/// Being the initial domain.
+const DOM0: u32 = 1 << 11;
+
 /// The longest piece that libelf looks at as one name; what is longer it cuts into several.
 const MAX_NAME: usize = 63;
 
@@ -33,6 +38,22 @@ pub struct Features {
 }
 
 impl Features {
+    /// A feature that the kernel must have and that no PV domain has.
+    pub(super) fn never_in_pv(&self) -> Option<FeatureName> {
+        let bit = (self.required & NEVER_IN_PV).trailing_zeros();
+        NAMES.iter().find(|known| known.1 == bit).map(|known| name_of(known.0))
+    }
+
+    /// Whether it must be the initial domain's kernel.
+    pub const fn is_for_dom0_alone(&self) -> bool {
+        self.required & DOM0 != 0
+    }
+
+    /// Whether it says what it can use, and not that it can be the initial domain's kernel.
+    pub const fn is_never_for_dom0(&self) -> bool {
+        self.says_supported && self.supported & DOM0 == 0
+    }
+
     /// Adds what `list` names. At an unknown required feature it stops, keeps the name in [`unknown`](Self::unknown),
     /// and returns false.
     pub(super) fn add(&mut self, list: &[u8]) -> bool {
@@ -93,6 +114,13 @@ mod tests {
         assert_eq!(features.unknown.as_deref(), Some("nonsense"));
         assert_eq!((features.supported, features.required), (1 << 11, 0));
         assert_eq!(read("!").unknown.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn what_no_pv_domain_has_is_named() {
+        assert_eq!(read("!writable_page_tables|auto_translated_physmap").never_in_pv(), None);
+        assert_eq!(read("!supervisor_mode_kernel").never_in_pv().as_deref(), Some("supervisor_mode_kernel"));
+        assert!(read("!dom0").is_for_dom0_alone() && !read("dom0").is_for_dom0_alone());
     }
 
     #[test]

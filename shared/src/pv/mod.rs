@@ -3,13 +3,15 @@
 //! and under pvshim (xen/arch/x86/pv/dom0_build.c).
 
 mod error;
+mod need;
 pub mod tables;
 
 pub use error::PvError;
+pub use need::{PvNeedError, PvWanted, SimulatedPv, pv_memory_need, simulated_pv};
 
 use crate::kernel::PvLayout;
 use crate::memory::{GIB, MIB, PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
-use tables::{Order, Tables, table_count};
+use tables::{Order, Tables, exist, table_count};
 
 /// Bytes of a frame's entry in the list of frames.
 const P2M_ENTRY: u64 = 8;
@@ -94,6 +96,12 @@ impl Cursor {
 impl StartOfDay {
     /// The layout around a kernel that takes `kernel` (whole pages), with a module of `module` bytes (0: none).
     pub fn new(pv: &PvLayout, kernel: PhysRange, module: u64, domain: &PvDomain) -> Result<Self, PvError> {
+        // As libxenguest and Xen's dom0 builder, the shim's apart, refuse a kernel.
+        match domain.builder {
+            PvBuilder::Xen { rings: false } if pv.features.is_never_for_dom0() => return Err(PvError::NeverDom0),
+            PvBuilder::Toolstack if pv.features.is_for_dom0_alone() => return Err(PvError::OnlyDom0),
+            _ => {}
+        }
         let nr_pages = domain.nr_pages.min(MAX_PAGES);
         let mut cursor = Cursor { next: kernel.end().0, limit: nr_pages * PAGE_SIZE };
         cursor.take(0)?;
@@ -116,6 +124,10 @@ impl StartOfDay {
             PvBuilder::Toolstack => toolstack_end(pv.virt_base, cursor.next)?,
             PvBuilder::Xen { .. } => xen_end(pv.virt_base, cursor.next)?,
         };
+        let not_there = |base, used| Err(PvError::BeyondAddresses { base, used });
+        if !exist(pv.virt_base, mapped_end.0) {
+            return not_there(pv.virt_base, cursor.next);
+        }
         let linear = PhysRange::new(Phys(0), mapped_end).unwrap_or_default();
         let tables_at = cursor.take(table_count(pv.virt_base, linear.len()) * PAGE_SIZE)?;
         let mut tables = Tables::new(order, tables_at.start().pfn(), pv.virt_base, linear);
@@ -127,6 +139,10 @@ impl StartOfDay {
         let mut p2m_tables = PhysRange::EMPTY;
         let p2m_virt = init_p2m.unwrap_or(Virt(pv.virt_base.0.wrapping_add(p2m.start().0)));
         if let Some(at) = init_p2m {
+            // The linear mapping begins above.
+            if !exist(at, p2m_len) || at.0 + p2m_len > pv.virt_base.0 {
+                return not_there(at, p2m_len);
+            }
             p2m = cursor.take(p2m_len)?;
             p2m_tables = cursor.take(tables.add(at, p2m, p2m.end().pfn()) * PAGE_SIZE)?;
         }
@@ -203,5 +219,48 @@ fn xen_end(base: Virt, used: u64) -> Result<Phys, PvError> {
             return Ok(Phys(len));
         }
         tables += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Features;
+
+    fn laid_out(virt_base: u64, init_p2m: Option<u64>) -> Result<StartOfDay, PvError> {
+        let layout = PvLayout {
+            virt_base: Virt(virt_base),
+            paddr_offset: 0,
+            virt_kstart: Virt(0),
+            virt_kend: Virt(0),
+            virt_entry: Virt(0),
+            hypercall_page: None,
+            init_p2m: init_p2m.map(Virt),
+            hv_start_low: None,
+            mod_start_pfn: true,
+            features: Features::default(),
+            pae: Default::default(),
+        };
+        let kernel = PhysRange::sized(Phys(MIB), MIB).unwrap();
+        let domain = PvDomain { nr_pages: 64 * MIB / PAGE_SIZE, builder: PvBuilder::Toolstack };
+        StartOfDay::new(&layout, kernel, 0, &domain)
+    }
+
+    #[test]
+    fn addresses_that_do_not_exist_are_refused() {
+        let base = 0xffff_ffff_8000_0000;
+        assert!(laid_out(base, Some(0x80_0000_0000)).is_ok());
+        for (base, init_p2m) in [
+            (0xffff_ffff_f000, None),
+            (0x7fff_ffe0_0000, None),
+            (0x8000_0000_0000, None),
+            (base, Some(0x7fff_ffff_f000)),
+            (base, Some(0xffff_0000_0000)),
+            // The list would reach into the linear mapping.
+            (base, Some(base - PAGE_SIZE)),
+        ] {
+            let found = laid_out(base, init_p2m);
+            assert!(matches!(found, Err(PvError::BeyondAddresses { .. })), "{base:#x} {init_p2m:x?}: {found:?}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use super::VIRT_BASE;
 global_asm!(
     include_str!("pv.s"),
     main = sym super::main_pv,
+    unpack = sym super::unpack::unpack,
     base = const VIRT_BASE,
     entry = const kind::ENTRY,
     virt_base = const kind::VIRT_BASE,

@@ -5,14 +5,15 @@
 # virtual address of start_info, RSP = end of the boot stack, events masked. Neither zeroed memory nor flags are relied
 # upon.
 #
-# Leaves on stage0's own stack, and calls the main function with RDI = start_info, RSI = end of the boot stack.
+# Leaves on stage0's own stack, unpacks the rest of the image, and calls the main function with RDI = start_info, RSI = end of the boot stack.
 
-.section .text.entry64, "ax"
+.section .text.entry, "ax"
 .code64
 .global stage0_pv_entry
 stage0_pv_entry:
     cld
-    movq %rsp, %rdx
+    movq %rsi, %rbx
+    movq %rsp, %r12
     movq $__bss_start, %rdi
     movq $__bss_end, %rcx
     subq %rdi, %rcx
@@ -21,8 +22,11 @@ stage0_pv_entry:
     rep stosq
     movq $__stack_top, %rsp
     xorl %ebp, %ebp
-    movq %rsi, %rdi
-    movq %rdx, %rsi
+    movq $__packed, %rdi
+    movq $__body, %rsi
+    call {unpack}
+    movq %rbx, %rdi
+    movq %r12, %rsi
     call {main}
     ud2
 

@@ -30,6 +30,7 @@ global_asm!(
     tables = sym ENTRY_TABLES,
     window_slot = const WINDOW.0 >> 39 & 511,
     main = sym super::main_pvh,
+    unpack = sym super::unpack::unpack,
     cr4 = const Cr4::CR4_ENABLE_PAE.bits(),
     efer = const x86::msr::IA32_EFER,
     efer_bits = const EFER_LME_NXE,
@@ -44,33 +45,38 @@ global_asm!(
 unsafe extern "C" {
     static __image_start: u8;
     static __image_end: u8;
-    static __text_end: u8;
-    static __rodata_end: u8;
+    static __bss_start: u8;
+    static __held: u8;
     static __stack_guard: u8;
+    static __bss_end: u8;
+    static __text_end: u8;
 }
 
 /// Where the image's parts are linked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ImageLayout {
-    /// All of it, to the end of its stack.
+    /// All of it, to the end of its constants.
     pub image: VirtRange,
-    /// Code, from the start on.
-    pub text_end: Virt,
-    /// Constants, from there on; what follows is written.
-    pub rodata_end: Virt,
+    /// What is written; before it there is the file.
+    pub written: VirtRange,
+    /// What is needed until the kernel is entered, to the image's end.
+    pub held: Virt,
     /// The page below the stack.
     pub stack_guard: Virt,
+    /// Code, from what is written on; behind it there are constants.
+    pub text_end: Virt,
 }
 
 /// Where the linker put the image.
 pub(crate) fn image_layout() -> ImageLayout {
-    let start = Virt(&raw const __image_start as u64);
-    let end = Virt(&raw const __image_end as u64);
+    let at = |symbol: *const u8| Virt(symbol as u64);
+    let between = |start, end| VirtRange::new(at(start), at(end)).unwrap_or_default();
     ImageLayout {
-        image: VirtRange::new(start, end).unwrap_or_default(),
-        text_end: Virt(&raw const __text_end as u64),
-        rodata_end: Virt(&raw const __rodata_end as u64),
-        stack_guard: Virt(&raw const __stack_guard as u64),
+        image: between(&raw const __image_start, &raw const __image_end),
+        written: between(&raw const __bss_start, &raw const __bss_end),
+        held: at(&raw const __held),
+        stack_guard: at(&raw const __stack_guard),
+        text_end: at(&raw const __text_end),
     }
 }
 

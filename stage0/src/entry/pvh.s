@@ -6,14 +6,14 @@
 # register, no task register, no direction flag, no zeroed memory.
 #
 # Leaves in 64-bit mode on tables that map the first 4 GiB three times (1:1 for this code, at the window through which
-# all other code sees physical memory, and its first GiB at VIRT_BASE, where the image is linked), and calls the main
-# function with EDI = the address of hvm_start_info.
+# all other code sees physical memory, and its first GiB at VIRT_BASE, where the image is linked), unpacks the rest of
+# the image, and calls the main function with EDI = the address of hvm_start_info.
 
 .set VIRT_BASE, {virt_base}
 .set LARGE, 0x83                # present, writable, 2 MiB
 .set TABLE, 0x03                # present, writable
 
-.section .text.entry32, "ax"
+.section .text.entry, "ax"
 .code32
 .global stage0_pvh_entry
 stage0_pvh_entry:
@@ -77,11 +77,14 @@ stage0_pvh_entry:
     jmp *%rax
 5:  movabsq $__stack_top, %rsp
     xorl %ebp, %ebp
+    movq $__packed, %rdi
+    movq $__body, %rsi
+    call {unpack}
     movl %ebx, %edi
     call {main}
     ud2
 
-.section .rodata.entry32, "a"
+.section .rodata.entry, "a"
 .balign 8
 # Accessed bits are set, so that the processor does not write to the file's bytes.
 stage0_gdt:

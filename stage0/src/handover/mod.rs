@@ -3,12 +3,12 @@
 mod direct;
 mod start_info;
 
-#[cfg(all(target_os = "none", feature = "pv"))]
+#[cfg(target_os = "none")]
 pub mod pv;
 #[cfg(target_os = "none")]
 pub mod pvh;
 
 pub use direct::write_block;
-#[cfg(all(target_os = "none", feature = "pv"))]
+#[cfg(target_os = "none")]
 pub(crate) use start_info::zero_page_end;
 pub use start_info::{HandOverError, Module, PvhHandover, write_start_info};

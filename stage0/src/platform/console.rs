@@ -6,7 +6,6 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use x86::io::{inb, outb};
 
-#[cfg(feature = "pv")]
 use super::{ring, xen::Xen};
 
 /// The first serial port's data register (IBM PC).
@@ -52,12 +51,13 @@ impl Console {
 
 impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        #[cfg(feature = "pv")]
-        if Xen::find() == Some(Xen::Syscall) {
-            // Ports are not a PV domain's to use. Xen takes the text from the initial domain, or if it was built so.
-            ring::write(Xen::Syscall, text.as_bytes());
-            Xen::Syscall.console_write(text.as_bytes());
-            return Ok(());
+        if let Some(xen) = Xen::find() {
+            ring::write(xen, text.as_bytes());
+            if xen == Xen::Syscall {
+                // Ports are not a PV domain's to use. Xen takes the text from the initial domain, or if it was built so.
+                xen.console_write(text.as_bytes());
+                return Ok(());
+            }
         }
         for byte in text.bytes() {
             if byte == b'\n' {

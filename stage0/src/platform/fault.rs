@@ -3,7 +3,6 @@
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-#[cfg(feature = "pv")]
 use shared::xen::pv::{FLAT_KERNEL_CS64, HYPERVISOR_SET_TRAP_TABLE, TrapInfo};
 use x86::Ring;
 use x86::bits64::task::TaskStateSegment;
@@ -11,7 +10,6 @@ use x86::dtables::{DescriptorTablePointer, lgdt, lidt};
 use x86::segmentation::SegmentSelector;
 use x86::task::load_tr;
 
-#[cfg(feature = "pv")]
 use super::xen::Xen;
 use crate::load::Phase;
 use crate::start::fail;
@@ -29,7 +27,6 @@ global_asm!(include_str!("fault.s"), report = sym report, stub_len = const STUB_
 
 unsafe extern "C" {
     static stage0_fault_stubs: u8;
-    #[cfg(feature = "pv")]
     static stage0_pv_fault_stubs: u8;
 }
 
@@ -154,7 +151,6 @@ pub unsafe fn install() {
 ///
 /// # Safety
 /// As for [`install`].
-#[cfg(feature = "pv")]
 pub unsafe fn install_pv() {
     let stubs = (&raw const stage0_pv_fault_stubs).expose_provenance() as u64;
     // One more, of address 0, ends the table.

@@ -2,11 +2,9 @@
 
 use core::slice;
 
-#[cfg(feature = "pv")]
 use shared::memory::PAGE_SIZE;
 use shared::memory::{Phys, PhysRange};
 
-#[cfg(feature = "pv")]
 use super::pv::{Frames, View};
 use crate::entry::WINDOW;
 use crate::load::Memory;
@@ -20,7 +18,6 @@ pub struct PhysicalMemory {
     /// What the window shows ends here.
     end: Phys,
     /// In a PV domain: by whom what moves is renamed instead of copied.
-    #[cfg(feature = "pv")]
     frames: Option<Frames>,
 }
 
@@ -32,12 +29,7 @@ impl PhysicalMemory {
     /// [`PhysicalMemory::set_place`]; `image` holds all memory in which Rust
     /// code has variables, constants, code, or page tables.
     pub(super) const unsafe fn new(image: PhysRange, end: Phys) -> Self {
-        Self {
-            own: [image, PhysRange::EMPTY, PhysRange::EMPTY],
-            end,
-            #[cfg(feature = "pv")]
-            frames: None,
-        }
+        Self { own: [image, PhysRange::EMPTY, PhysRange::EMPTY], end, frames: None }
     }
 
     /// Changes where stage0 stands. There is no heap from now on.
@@ -61,7 +53,6 @@ impl PhysicalMemory {
     }
 }
 
-#[cfg(feature = "pv")]
 impl PhysicalMemory {
     /// What moves is renamed by `frames` from now on.
     pub(super) fn rename_by(&mut self, frames: Frames) {
@@ -115,7 +106,6 @@ impl Memory for PhysicalMemory {
     }
 
     fn relocate(&mut self, from: PhysRange, to: Phys) -> Option<()> {
-        #[cfg(feature = "pv")]
         if let Some(frames) = &mut self.frames {
             let aligned = from.start().is_aligned(PAGE_SIZE) && to.is_aligned(PAGE_SIZE);
             let from = from.page_hull().ok().filter(|_| aligned)?;

@@ -13,11 +13,11 @@ pub mod fault;
 pub mod memory;
 #[cfg(target_os = "none")]
 mod paging;
-#[cfg(all(target_os = "none", feature = "pv"))]
+#[cfg(target_os = "none")]
 pub mod pv;
 #[cfg(target_os = "none")]
 pub mod pvh;
-#[cfg(all(target_os = "none", feature = "pv"))]
+#[cfg(target_os = "none")]
 mod ring;
 #[cfg(target_os = "none")]
 pub mod shutdown;

@@ -75,14 +75,14 @@ fn write_image(tables: &mut [[PTEntry; ENTRIES]; 2], place: Phys) {
     let image = layout.image;
     for n in 0..image.len() / PAGE_SIZE {
         let at = Virt(image.start().0 + n * PAGE_SIZE);
-        let flags = if at < layout.text_end {
-            PTFlags::P
-        } else if at < layout.rodata_end {
-            PTFlags::P | PTFlags::XD
-        } else if at == layout.stack_guard {
+        let flags = if at == layout.stack_guard {
             continue;
-        } else {
+        } else if layout.written.contains(at) {
             PTFlags::P | PTFlags::RW | PTFlags::XD
+        } else if at >= layout.written.end() && at < layout.text_end {
+            PTFlags::P
+        } else {
+            PTFlags::P | PTFlags::XD
         };
         let table = ((at.0 - VIRT_BASE) / LARGE) as usize;
         // The linker script asserts that the image ends below what two tables map.

@@ -3,11 +3,14 @@
 use core::arch::naked_asm;
 use core::ptr;
 
+use shared::memory::PAGE_SIZE;
 use shared::memory::{Arrangement, GIB, Phys, PhysRange, VIEW_LEN};
+use shared::xen::{HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN};
 
 use super::clock::TimeStampCounter;
 use super::memory::{PhysicalMemory, pointer};
 use super::{Machine, heap, paging};
+use super::{ring, xen::Xen};
 use crate::entry::image_place;
 
 /// The machine of a PVH domain.
@@ -33,6 +36,25 @@ impl Pvh {
     /// Where stage0's image lies.
     pub const fn image(&self) -> PhysRange {
         self.image
+    }
+}
+
+/// Finds the ring that the toolstack made for the domain's console, for lines of stage0. The initial domain has none.
+pub fn set_console(xen: Xen) {
+    let (frame, port) = (xen.hvm_param(HVM_PARAM_CONSOLE_PFN), xen.hvm_param(HVM_PARAM_CONSOLE_EVTCHN));
+    let Some((frame, port)) = frame.zip(port).filter(|(frame, port)| *frame != 0 && *port != 0) else { return };
+    let page = PhysRange::sized(Phys(frame.saturating_mul(PAGE_SIZE)), PAGE_SIZE);
+    let page = page.ok().filter(|page| page.end() <= Phys(4 * GIB));
+    if let (Some(page), Ok(port)) = (page, u32::try_from(port)) {
+        // SAFETY: the window shows the page, writable, on each of stage0's tables; it is no RAM, so that nothing is put there.
+        unsafe { ring::set(pointer(page.start()), port) };
+    }
+}
+
+/// Waits until the console's lines were read: those of the kernel follow in the same ring.
+pub fn leave() {
+    if let Some(xen) = Xen::find() {
+        ring::drain(xen);
     }
 }
 

@@ -6,6 +6,7 @@ use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, Virt};
 
 use super::{Guest, fail, report_times, room, say};
 use crate::boot::{self, Domain, ManifestCopy};
+use crate::entry::{self, VIRT_BASE};
 use crate::error::Error;
 use crate::handover::pv::Hinge;
 use crate::handover::{self, HandOverError};
@@ -53,11 +54,11 @@ fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: 
     // SAFETY: the PV entry calls this once.
     let (mut machine, ram) = meter.measure(Phase::Find, 0, || unsafe { Pv::new(&handed) })?;
     let options = cmdline::options(&common.cmdline)?;
-    let pv = Some(boot::Pv { domain: handed.domain, structures: handed.structures });
+    let pv = Some(boot::Pv { domain: handed.domain, base: Virt(VIRT_BASE), structures: handed.structures });
     let image = machine.image();
     let builder = Builder::Xen;
-    let gib_pages = false;
-    let mut domain = Domain { handed: common, options, ram, image, builder, pv, gib_pages, log: &mut Console };
+    let (trust, gib_pages) = (&entry::trust(), false);
+    let mut domain = Domain { handed: common, options, trust, ram, image, builder, pv, gib_pages, log: &mut Console };
     let memory = handed.domain.nr_pages * PAGE_SIZE;
     say(options.quiet, format_args!("stage0: domain: PV, {} MiB", memory.div_ceil(MIB)));
 

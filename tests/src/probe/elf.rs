@@ -189,8 +189,8 @@ fn notes(layout: &Layout) -> Result<Vec<u8>> {
 fn notes_pv(layout: &Layout, pv: &Pv, loads: &[Load]) -> Result<Vec<u8>> {
     let virt = pv.virt(layout.base);
     let mut notes = Vec::new();
-    let texts =
-        [(GUEST_OS, "probe"), (XEN_VERSION, "xen-3.0"), (LOADER, "generic"), (FEATURES, "!writable_page_tables")];
+    let features = if pv.features.is_empty() { "!writable_page_tables" } else { pv.features };
+    let texts = [(GUEST_OS, "probe"), (XEN_VERSION, "xen-3.0"), (LOADER, "generic"), (FEATURES, features)];
     for (kind, text) in texts {
         notes.extend(note(kind, &[text.as_bytes(), &[0]].concat()));
     }

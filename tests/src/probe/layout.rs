@@ -37,6 +37,8 @@ pub struct Pv {
     pub hypercall_page: bool,
     /// Whether there are symbols, and BSD_SYMTAB asks for them.
     pub symbols: bool,
+    /// FEATURES, where they are others than usual.
+    pub features: &'static str,
 }
 
 impl Pv {

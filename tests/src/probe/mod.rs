@@ -4,6 +4,7 @@
 //! segments accompany it; [`build`] writes such a kernel to the target folder.
 
 mod case;
+pub mod differ;
 pub mod direct;
 mod elf;
 mod image;

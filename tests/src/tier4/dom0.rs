@@ -2,23 +2,26 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::Domain;
-use crate::frames::{self, Section};
-use crate::initrd::{Archive, Pool};
+use super::{Act, Domain, Release};
+use crate::frames::{self, Filter, Section};
+use crate::initrd::{self, Archive, Pool};
 use crate::kernels::{self, Kernel};
-use crate::logs::{Logs, SERIAL, STDERR};
-use crate::machine::XEN_CONSOLE;
+use crate::logs::{Logs, SERIAL, STDERR, TOOLSTACK};
+use crate::machine::{self, XEN_CONSOLE};
 use crate::tools::{self, Qemu};
 use crate::xen::{self, Toolstack};
-use crate::{Board, Exit, Machine, Missing, Outcome, cache};
+use crate::{Board, Exit, Input, Machine, Missing, Outcome, cache};
 
 /// The toolstack's programs that dom0 runs.
-const PROGRAMS: [&str; 4] = ["xl", "xenstored", "xen-init-dom0", "xenconsoled"];
+const PROGRAMS: [&str; 6] = ["xl", "xenstored", "xen-init-dom0", "xenconsoled", "xenconsole", "libxl-save-helper"];
+/// Xen as a kernel for `pvshim`, where xl looks for it: a name in the folder beside that of the programs.
+const SHIM: &str = "boot/xen-shim";
 /// What xl loads by itself when one of its threads ends.
 const LOADED_LATER: &str = "libgcc_s.so.1";
 /// dom0's modules, in the order of loading.
@@ -48,9 +51,9 @@ const DOM0_MEMORY_MIB: u64 = 512;
 /// What Xen itself needs beside dom0's and the domain's memory, in MiB.
 const XEN_MEMORY_MIB: u64 = 512;
 
-/// Runs `domains` one after another.
-pub(super) fn run(domains: &[Domain]) -> Result<Vec<Outcome>> {
-    let (toolstack, kernel) = (xen::toolstack()?, dom0_kernel()?);
+/// Runs `domains` one after another, copying their consoles to `console`.
+pub(super) fn run(release: Release, domains: &[Domain], console: &mut dyn Write) -> Result<Vec<Outcome>> {
+    let (toolstack, kernel) = (xen::toolstack(release)?, dom0_kernel()?);
     let mut ramdisk = fs::read(base(&toolstack, &kernel)?.join(BASE))?;
     let token = frames::token();
     ramdisk.extend(jobs(domains, &token)?);
@@ -59,10 +62,12 @@ pub(super) fn run(domains: &[Domain]) -> Result<Vec<Outcome>> {
     let file = cache::logs().join(format!("{name}.cpio"));
     fs::write(&file, &ramdisk).with_context(|| file.display().to_string())?;
 
+    let input = domains.iter().find_map(|domain| domain.machine.input.as_ref());
     let stream = cache::logs().join(&name).join(STREAM);
     let largest = domains.iter().map(|domain| domain.machine.memory_mib).max().unwrap_or(0);
+    let saved = domains.iter().filter(|domain| domain.act == Act::Save).map(|domain| domain.machine.memory_mib).max();
     // The archive lies in memory twice while Linux unpacks it.
-    let dom0_memory = DOM0_MEMORY_MIB + 2 * (ramdisk.len() as u64).div_ceil(1 << 20);
+    let dom0_memory = DOM0_MEMORY_MIB + 2 * (ramdisk.len() as u64).div_ceil(1 << 20) + saved.unwrap_or(0);
     let modules = format!("{} console=hvc0 quiet panic=-1,{}", kernel.vmlinuz.display(), file.display());
     let limits = domains.iter().map(|domain| domain.machine.limit + DOMAIN_OVERHEAD);
     let machine = Machine::new(&name, toolstack.hypervisor())
@@ -74,9 +79,11 @@ pub(super) fn run(domains: &[Domain]) -> Result<Vec<Outcome>> {
         .append(format!(
             "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_max_vcpus=1 dom0_mem={dom0_memory}M"
         ))
-        .arguments(["-serial", &format!("file:{}", stream.display())])
+        .arguments(["-chardev", &machine::file("stream", &stream, input.map(Input::fifo)), "-serial", "chardev:stream"])
         .limit(OVERHEAD + limits.sum());
-    let ended = machine.run_with(Qemu::for_real_xen()?, "tcg", STREAM, &mut std::io::sink())?;
+    let machine = Machine { input: input.cloned(), ..machine };
+    let mut filter = Filter::new(&token, CONSOLE, console);
+    let ended = machine.run_with(Qemu::for_real_xen()?, "tcg", STREAM, &mut filter)?;
     fs::remove_file(&file)?;
     let stream = fs::read(&stream).unwrap_or_default();
     let sections = frames::sections(&stream, &token);
@@ -94,7 +101,7 @@ fn outcome(machine: &Machine, number: usize, sections: &[Section<'_>], xen: &Out
     let section = |name| sections.iter().find(|section| section.number == number && section.name == name);
     let text = |name| String::from_utf8_lossy(section(name).map_or(&[][..], |section| section.content)).into_owned();
     logs.write(XEN_CONSOLE, text(CONSOLE))?;
-    logs.write(XL, text(XL))?;
+    logs.write(TOOLSTACK, text(TOOLSTACK))?;
     let end = text("end");
     let words: Vec<&str> = end.split_whitespace().collect();
     let &[state, domid, seconds] = words.as_slice() else {
@@ -106,7 +113,7 @@ fn outcome(machine: &Machine, number: usize, sections: &[Section<'_>], xen: &Out
     let lines = xen.serial.lines().filter_map(|line| line.strip_prefix(&start));
     logs.write(SERIAL, lines.collect::<Vec<_>>().join("\n"))?;
     let exit = match state {
-        "none" => Exit::Failed(text(XL)),
+        "none" => Exit::Failed(text(TOOLSTACK)),
         _ if state.contains('c') => Exit::Crashed,
         _ if state.contains('s') => Exit::PowerOff,
         _ => Exit::TimedOut,
@@ -116,8 +123,6 @@ fn outcome(machine: &Machine, number: usize, sections: &[Section<'_>], xen: &Out
 
 /// What a domain wrote to its console ring, as the stream names it.
 const CONSOLE: &str = "console.log";
-/// What xl said, as the stream and the log name it.
-const XL: &str = "xl.log";
 
 /// An archive with the files of all domains (those that several share once), the list of what to run, and what runs it.
 fn jobs(domains: &[Domain], token: &str) -> Result<Vec<u8>> {
@@ -131,11 +136,13 @@ fn jobs(domains: &[Domain], token: &str) -> Result<Vec<u8>> {
         let name = format!("mstrap-{number}");
         let file = domain.file(&name, &kernel, ramdisk.as_deref())?;
         archive.file(&format!("jobs/{number}.cfg"), 0o644, file.as_bytes())?;
-        list.push_str(&format!("run {number} {name} {}\n", machine.limit.as_secs().max(1)));
+        let (act, times) = domain.act.word();
+        list.push_str(&format!("job {number} {name} {} {act} {times}\n", machine.limit.as_secs().max(1)));
     }
     archive.file("init", 0o755, include_bytes!("init.sh"))?;
     archive.file("jobs/list", 0o644, list.as_bytes())?;
-    archive.file("jobs/token", 0o644, format!("token={token}\n").as_bytes())?;
+    let words = format!("token={token}\nup='{}'\ntick='{}'\n", initrd::UP, initrd::TICK);
+    archive.file("jobs/token", 0o644, words.as_bytes())?;
     Ok(archive.finish()?)
 }
 
@@ -143,7 +150,7 @@ const BASE: &str = "base.cpio";
 
 /// The folder with what is the same for each run: busybox, the toolstack with its libraries, dom0's modules.
 fn base(toolstack: &Toolstack, kernel: &Kernel) -> Result<PathBuf, Missing> {
-    cache::entry(&format!("dom0-{}-{}", toolstack.version(), kernel.release), |folder| {
+    cache::entry(&format!("dom0-with-console-{}-{}", toolstack.version(), kernel.release), |folder| {
         let archive = base_archive(toolstack, kernel)
             .map_err(|error| Missing::new("the dom0 of a nested Xen", format!("{error:#}")))?;
         fs::write(folder.join(BASE), archive).map_err(|error| Missing::new(folder.display().to_string(), error))
@@ -169,6 +176,8 @@ fn base_archive(toolstack: &Toolstack, kernel: &Kernel) -> Result<Vec<u8>> {
         archive.copy(&path, 0o755, &tree.file(&path))?;
         libraries.extend(tree.libraries(&path)?);
     }
+    let shim = Path::new(&programs).with_file_name(SHIM);
+    archive.copy(&shim.to_string_lossy(), 0o644, &tree.file(&shim.to_string_lossy()))?;
     for library in libraries {
         let Some(name) = library.file_name().and_then(|name| name.to_str()) else { bail!("a library without a name") };
         archive.copy(&format!("usr/lib/x86_64-linux-gnu/{name}"), 0o755, &library)?;

@@ -1,4 +1,4 @@
-//! The description of one domain, and its file for xl.
+//! The description of one domain, its file for xl, and what is done with it.
 
 use std::path::Path;
 
@@ -13,19 +13,69 @@ use crate::Machine;
 pub struct Domain {
     pub(super) kind: Kind,
     pub(super) machine: Machine,
+    pub(super) act: Act,
     vcpus: u32,
+    shim: bool,
+}
+
+/// What is done with a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// It is created, and runs to its end.
+    Run,
+    /// The same so many times in a row; it is destroyed each time. [`crate::Outcome::free_memory`] is of before and after.
+    Repeat(u32),
+    /// It is created, and runs to its end; its console reads the machine's input, and is shown while it runs.
+    Talk,
+    /// It is created, and runs to its end, while the console daemon is stopped, so that nobody reads its console.
+    Unread,
+    /// A guest that stays (see [`crate::initrd::STAY`]) is rebooted once it is up, and shut down once it is up again.
+    Reboot,
+    /// A guest that stays is saved and restored, and shut down once it goes on.
+    Save,
+}
+
+impl Act {
+    /// Its name in the list of jobs, and how many times.
+    pub(super) fn word(self) -> (&'static str, u32) {
+        match self {
+            Self::Run => ("run", 1),
+            Self::Repeat(times) => ("repeat", times),
+            Self::Talk => ("talk", 1),
+            Self::Unread => ("unread", 1),
+            Self::Reboot => ("reboot", 1),
+            Self::Save => ("save", 1),
+        }
+    }
 }
 
 impl Domain {
     /// A domain with one vCPU and the machine's name, kernel, ramdisk, command line, memory and time limit. What else a machine
     /// has (a board, a CPU model, arguments for QEMU) a domain has not.
     pub fn new(kind: Kind, machine: Machine) -> Self {
-        Self { kind, machine, vcpus: 1 }
+        Self { kind, machine, act: Act::Run, vcpus: 1, shim: false }
+    }
+
+    /// Something else is done with it than that it runs to its end.
+    pub fn act(mut self, act: Act) -> Self {
+        self.act = act;
+        self
+    }
+
+    /// Whether the guest has to stay until it is told to shut down.
+    pub fn stays(&self) -> bool {
+        matches!(self.act, Act::Reboot | Act::Save)
     }
 
     /// Another number of vCPUs.
     pub fn vcpus(mut self, count: u32) -> Self {
         self.vcpus = count;
+        self
+    }
+
+    /// A PV kernel in a PVH domain, on Xen's own shim (`pvshim`).
+    pub fn shim(mut self) -> Self {
+        self.shim = true;
         self
     }
 
@@ -43,7 +93,9 @@ impl Domain {
             ..DomainFile::new(name, self.kind, kernel, *memory_mib)
         };
         let emulated = if self.kind == Kind::Pvh { TSC_MODE } else { "" };
-        Ok(file.text()? + emulated + ENDS)
+        let shim = if self.shim { "pvshim = 1\n" } else { "" };
+        let reboot = if self.act == Act::Reboot { "restart" } else { "preserve" };
+        Ok(format!("{}{emulated}{shim}{ENDS}on_reboot = \"{reboot}\"\n", file.text()?))
     }
 }
 
@@ -51,4 +103,4 @@ impl Domain {
 /// instruction.
 const TSC_MODE: &str = "tsc_mode = \"native\"\n";
 /// How a domain ended is looked at afterwards.
-const ENDS: &str = "on_poweroff = \"preserve\"\non_reboot = \"preserve\"\non_crash = \"preserve\"\n";
+const ENDS: &str = "on_poweroff = \"preserve\"\non_crash = \"preserve\"\n";

@@ -19,9 +19,11 @@ section() { printf '\n@@%s %s %s\n' "$token" "$number" "$1" >&3; }
 
 now() { busybox date +%s; }
 
-# The number and the state letters of the domain NAME. A look that fails leaves them as they were.
+is_late() { [ $(($(now) - start)) -ge "$seconds" ]; }
+
+# The number and the state letters of the domain. A look that fails leaves them as they were.
 look() {
-    set -- $(xl list "$1" 2>>/xl.log | busybox tail -n 1)
+    set -- $(xl list "$name" 2>>/xl.log | busybox tail -n 1)
     if [ $# -ge 5 ]; then
         domid=$2 state=$5
     else
@@ -38,29 +40,111 @@ settled() {
     done
 }
 
-# run NUMBER NAME SECONDS: one domain.
-run() {
-    number=$1 name=$2 seconds=$3 domid=none state=none
+# Waits until the domain has ended.
+ended() {
+    look
+    while ! is_late; do
+        case $state in *[sc]*) return 0 ;; esac
+        busybox sleep 1
+        look
+    done
+    false
+}
+
+# How often a line with this text is on the domain's console.
+count() { busybox grep -c "$1" "$console" 2>/dev/null || :; }
+
+# Waits until there are so many lines with this text.
+await() {
+    while :; do
+        lines=$(count "$1")
+        [ "${lines:-0}" -ge "$2" ] && return 0
+        is_late && return 1
+        busybox sleep 1
+    done
+}
+
+create() { xl create "$@" "/jobs/$number.cfg" >>/xl.log 2>&1; }
+
+note() { echo "mstrap-dom0: $*" >>/xl.log; }
+
+free_memory() { xl info | busybox awk '/^free_memory/ { print $3 }'; }
+
+# What is done with a domain; see Act in domain.rs.
+run() { create && ended; }
+
+unread() {
+    daemon=$(busybox pidof xenconsoled)
+    create -p
+    busybox kill -STOP "$daemon"
+    xl unpause "$name" && ended
+    busybox kill -CONT "$daemon"
+    busybox sleep 1
+}
+
+repeat() {
+    before=$(free_memory)
+    for turn in $(busybox seq "$times"); do
+        create && ended || return 1
+        if [ "$turn" -lt "$times" ]; then xl destroy "$name"; fi
+    done
+    xl destroy "$name"
+    busybox sleep 1
+    note "free memory: $before $(free_memory)"
+}
+
+reboot() {
+    create && await "$up" 1 && xl reboot "$name" && await "$up" 2 || return 1
+    look
+    note "rebooted"
+    xl shutdown "$name" && ended
+}
+
+save() {
+    create && await "$tick" 2 && xl save "$name" /saved || return 1
+    ticks=$(count "$tick")
+    xl list "$name" >/dev/null 2>&1 && note "still there after it was saved"
+    xl restore /saved && await "$tick" $((ticks + 3)) || return 1
+    busybox rm /saved
+    look
+    note "restored"
+    xl shutdown "$name" && ended
+}
+
+# What the domain writes is sent as it comes, and it is given what is typed.
+talk() {
+    create || return 1
+    until [ -e "$console" ]; do busybox sleep 1; done
+    busybox tail -n +1 -f "$console" >&3 &
+    joined=$!
+    look
+    xenconsole "$domid" --type pv --interactive </dev/ttyS1 >/dev/null &
+    joined="$joined $!"
+    ended
+    settled "$console"
+    busybox sleep 2
+    kill $joined
+}
+
+# run NUMBER NAME SECONDS ACT TIMES: one domain.
+job() {
+    number=$1 name=$2 seconds=$3 act=$4 times=$5 domid=none state=none
+    console=/var/log/xen/console/guest-$name.log
     section console.log
     start=$(now)
-    if xl create "/jobs/$number.cfg" >/xl.log 2>&1; then
-        look "$name"
-        while [ $(($(now) - start)) -lt "$seconds" ]; do
-            case $state in *[sc]*) break ;; esac
-            busybox sleep 1
-            look "$name"
-        done
-    fi
-    seconds=$(($(now) - start)) console=/var/log/xen/console/guest-$name.log
-    if [ -e "$console" ]; then
+    : >/xl.log
+    $act >>/xl.log 2>&1
+    seconds=$(($(now) - start))
+    if [ "$act" != talk ] && [ -e "$console" ]; then
         settled "$console"
         busybox cat "$console" >&3
     fi
-    section xl.log
-    busybox cat /xl.log >&3
+    section toolstack.log
+    busybox cat /xl.log "/var/log/xen/xl-$name.log" >&3 2>/dev/null
     section end
     echo "$state $domid $seconds" >&3
     xl destroy "$name" >/dev/null 2>&1
+    busybox rm -f /saved
 }
 
 xenstored

@@ -1,19 +1,24 @@
 //! Tier T4: domains of a real Xen with its real toolstack, in a machine that QEMU emulates in software.
 //!
 //! Xen, a Linux as dom0 and Xen's daemons take many seconds to start, so that all domains of a call are run in one such machine,
-//! one after another. Xen and its toolstack are those of Debian 13, whatever Debian this machine runs: when nested in QEMU's TCG,
-//! older versions do not run each kernel in a PVH domain.
+//! one after another. Xen and its toolstack are those of a Debian release, whichever Debian this machine runs: when nested in
+//! QEMU's TCG, those before Debian 13 do not run each kernel in a PVH domain.
 
 mod dom0;
 mod domain;
+mod pair;
+
+use std::io::{self, Write};
 
 use anyhow::Result;
 
 use crate::Outcome;
+pub use crate::xen::Release;
 
-pub use domain::{Domain, Kind};
+pub use domain::{Act, Domain, Kind};
+pub use pair::Pair;
 
-/// Runs the domains and gives their outcomes in the same order. Of an outcome,
+/// Runs the domains on the Xen of `release` and gives their outcomes in the same order. Of an outcome,
 /// - `serial` is what Xen reports of the domain, which is what it wrote to port 0xE9,
 /// - `xen_console` is what the domain wrote to its console ring,
 /// - `exit` is [`crate::Exit::PowerOff`], `Crashed`, `TimedOut`, or `Failed` if xl could not start the domain.
@@ -22,6 +27,15 @@ pub use domain::{Domain, Kind};
 ///
 /// # Errors
 /// A part is [`crate::Missing`], or a file cannot be read or written. How the guests fare is no error.
-pub fn run(domains: &[Domain]) -> Result<Vec<Outcome>> {
-    dom0::run(domains)
+pub fn run(release: Release, domains: &[Domain]) -> Result<Vec<Outcome>> {
+    run_showing(release, domains, &mut io::sink())
+}
+
+/// The same, copying what the domains write to their console rings to `console`: for [`Act::Talk`] while they run, else when they
+/// have ended.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_showing(release: Release, domains: &[Domain], console: &mut dyn Write) -> Result<Vec<Outcome>> {
+    dom0::run(release, domains, console)
 }

@@ -63,6 +63,11 @@ pub enum PlanError {
         /// Its name.
         name: FeatureName,
     },
+    /// PV: a feature is required that no such domain has.
+    NotInPvDomain {
+        /// Its name.
+        name: FeatureName,
+    },
     /// PV: PADDR_OFFSET without VIRT_BASE.
     OffsetWithoutBase,
     /// No note says how to read a `p_paddr` that is virtual.
@@ -234,7 +239,7 @@ impl fmt::Display for PlanError {
             Self::NotXen => f.write_str("no Xen note and no section __xen_guest"),
             Self::NoPvhEntry => f.write_str("Xen notes, but none of them is PHYS32_ENTRY, and none is for PV"),
             Self::NotInPv { protocol } => write!(f, "packed for {protocol}, in a PV domain: use type=pvh"),
-            Self::Pv32 => f.write_str("32-bit PV, expected x86-64"),
+            Self::Pv32 => f.write_str("32-bit PV, expected x86-64 (type=pv) or a PVH entry (type=pvh)"),
             Self::Loader { loader, guest_os } => {
                 write!(f, "loader '{loader}', system '{guest_os}', expected 'generic' or 'linux'")
             }
@@ -242,6 +247,7 @@ impl fmt::Display for PlanError {
             Self::UnknownFeature { name } => {
                 write!(f, "requires the feature '{name}', which Xen does not know")
             }
+            Self::NotInPvDomain { name } => write!(f, "requires the feature '{name}', which no PV domain has"),
             Self::OffsetWithoutBase => f.write_str("PADDR_OFFSET without VIRT_BASE"),
             Self::VirtualPaddr { paddr } => {
                 write!(f, "p_paddr {paddr:#x} is virtual, and no note says its base: use pack --virt-base")

@@ -66,7 +66,7 @@ pub struct Relocation {
 }
 
 /// What a PV builder needs beside the placements.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PvLayout {
     /// Virtual address of pseudo-physical 0.
     pub virt_base: Virt,

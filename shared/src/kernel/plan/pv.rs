@@ -25,6 +25,9 @@ impl Kernel {
         if self.machine == Machine::I386 {
             return Err(PlanError::Pv32);
         }
+        if let Some(name) = self.xen.features.never_in_pv() {
+            return Err(PlanError::NotInPvDomain { name });
+        }
         if !plan.extent.start().is_aligned(PAGE_SIZE) {
             return Err(PlanError::StartUnaligned { start: plan.extent.start() });
         }

@@ -2,7 +2,7 @@
 
 use core::arch::global_asm;
 
-use shared::memory::{PAGE_SIZE, Phys, PhysRange, Virt, VirtRange};
+use shared::memory::{PAGE_SIZE, Phys, PhysRange, Virt};
 use shared::pv::StartOfDay;
 use shared::xen::DOMID_SELF;
 use shared::xen::pv::{HYPERVISOR_MMUEXT_OP, MMUEXT_NEW_BASEPTR, MMUEXT_UNPIN_TABLE, MmuextOp};
@@ -40,12 +40,14 @@ pub struct Hinge {
 }
 
 impl Hinge {
-    /// The boot stack's page, or where stage0 itself is at that address, the last page that is mapped: stage0 is shorter
-    /// than what is mapped at least behind the boot stack.
+    /// The boot stack's page, or where stage0 itself is at that address, the last page that is mapped: what stage0 still
+    /// needs is shorter than what is mapped at least behind the boot stack, as stage0.ld asserts. Its file and its copy of the
+    /// manifest are needed no more.
     pub fn of(day: &StartOfDay) -> Self {
         let is_free = |page: Phys| {
-            let range = VirtRange::sized(day.virt(page), PAGE_SIZE).unwrap_or_default();
-            !range.overlaps(&image_layout().image)
+            let layout = image_layout();
+            let at = day.virt(page);
+            at < layout.held || at >= layout.image.end()
         };
         let stack = day.stack.start();
         let last = Phys(day.mapped_end.0.saturating_sub(PAGE_SIZE));

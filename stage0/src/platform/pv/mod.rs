@@ -78,6 +78,7 @@ impl Pv {
         if !hook_window(list, &builders, window) {
             return Err(too_small);
         }
+        builders.keep_only(list, &[image, structures]);
         // SAFETY: 1. called once; 2. the window shows all frames of RAM up to its end, writable, but for what is hidden;
         // 3. all that Rust code holds is within the image or the builder's structures.
         let mut memory = unsafe { PhysicalMemory::new(image, Phys(frames * PAGE_SIZE)) };

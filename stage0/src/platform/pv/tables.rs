@@ -2,9 +2,9 @@
 
 use shared::memory::{PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
 use shared::pv::tables::{SLOTS, index, window_len};
-use shared::xen::pv::{INVALID_P2M_ENTRY, MmuUpdate};
+use shared::xen::pv::{INVALID_P2M_ENTRY, MMUEXT_TLB_FLUSH_LOCAL, MmuUpdate, MmuextOp};
 
-use super::frames::{Mfn, TABLE, map, shown, update};
+use super::frames::{Mfn, TABLE, map, mmuext, shown, update};
 use crate::entry::{VIRT_BASE, WINDOW};
 
 /// Where stage0's tables are.
@@ -146,12 +146,54 @@ impl Builders {
                 unsafe { update(&[MmuUpdate { ptr, val: chain }]) };
                 return true;
             }
-            let mfn = Mfn(entry >> 12 & 0xff_ffff_ffff);
-            let found = (0..self.count).find(|n| frame(list, Pfn(self.first.0 + n)) == Some(mfn));
-            let Some(found) = found else { return false };
+            let Some(found) = self.numbered(list, entry) else { return false };
             table = found;
         }
         true
+    }
+
+    /// Which table an entry leads to.
+    fn numbered(&self, list: &[u64], entry: u64) -> Option<u64> {
+        let mfn = Mfn(entry >> 12 & 0xff_ffff_ffff);
+        (0..self.count).find(|n| frame(list, Pfn(self.first.0 + n)) == Some(mfn))
+    }
+
+    /// The table of the lowest level for `at`.
+    fn lowest(&self, list: &[u64], at: Virt) -> Option<u64> {
+        (2..=4).rev().try_fold(0, |table, level| {
+            let entry = self.entry(table, level, at);
+            (entry & 1 != 0).then(|| self.numbered(list, entry)).flatten()
+        })
+    }
+
+    /// Unmaps all that the builder mapped from the image's base on, but for what is `kept`: a frame that is mapped writable
+    /// anywhere makes no page table. There are at most as many tables as the builder has.
+    pub(super) fn keep_only(&self, list: &[u64], kept: &[PhysRange]) {
+        let mut updates: heapless::Vec<MmuUpdate, 128> = heapless::Vec::new();
+        for slot in 0..self.count {
+            let Some(start) = Virt(VIRT_BASE).checked_add(slot * SLOTS * PAGE_SIZE) else { break };
+            let Some(table) = self.lowest(list, start) else { break };
+            let Some(mfn) = frame(list, Pfn(self.first.0 + table)) else { break };
+            for n in 0..SLOTS {
+                let at = Phys((slot * SLOTS + n) * PAGE_SIZE);
+                if kept.iter().any(|range| range.contains(at)) {
+                    continue;
+                }
+                let update = MmuUpdate { ptr: (mfn.0 << 12) + n * 8, val: 0 };
+                if let Err(update) = updates.push(update) {
+                    // SAFETY: what was mapped there nobody holds.
+                    unsafe { self::update(&updates) };
+                    updates.clear();
+                    // There is room again.
+                    let _ = updates.push(update);
+                }
+            }
+        }
+        // SAFETY: as above; the flush changes no memory.
+        unsafe {
+            update(&updates);
+            mmuext(&MmuextOp { cmd: MMUEXT_TLB_FLUSH_LOCAL, ..MmuextOp::default() });
+        }
     }
 }
 

@@ -53,7 +53,7 @@ extern "C" fn main() -> ! {
     contents::kernel(&domain, state);
     contents::module(&domain);
     contents::pages(&domain, state);
-    let found = tables::dump(&domain);
+    let found = tables::dump(&domain, state.stack());
     contents::padding(&domain, state.stack(), found.linear_end);
     tables::try_writable(&domain, found);
     tables::try_pins(&domain, found);

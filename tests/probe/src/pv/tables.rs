@@ -13,10 +13,14 @@ use crate::report::{check, info};
 
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
+/// In an entry of a page: it was written.
+const DIRTY: u64 = 1 << 6;
 /// In an entry of level 2 or 3: a large page.
 const LARGE: u64 = 1 << 7;
 /// Xen's own entries of level 4.
 const XENS: core::ops::Range<usize> = 256..272;
+/// Bytes from the boot stack on in which the probe writes nothing: builders map less than this behind it.
+const UNWRITTEN: u64 = 8 << 20;
 /// Most read-only pages of the mapping that are remembered.
 const MOST: usize = 2048;
 
@@ -116,12 +120,16 @@ impl Runs {
 struct Walk<'a> {
     domain: &'a Domain,
     found: &'a mut Found,
+    /// The boot stack, which is the last thing in the linear mapping.
+    stack: u64,
+    /// Pages from there on that were written.
+    dirty: u64,
     pages: Runs,
     tables: [Runs; 4],
 }
 
-/// Walks and prints it all.
-pub(crate) fn dump(domain: &Domain) -> &'static Found {
+/// Walks and prints it all. `stack_end` is where the boot stack, of one page, ends.
+pub(crate) fn dump(domain: &Domain, stack_end: u64) -> &'static Found {
     // SAFETY: called once; this is the one reference, given away as shared when nothing writes any more.
     let found = unsafe { &mut *FOUND.0.get() };
     found.linear_end = domain.table.virt_base;
@@ -132,10 +140,12 @@ pub(crate) fn dump(domain: &Domain) -> &'static Found {
     check(base & !FRAME_MASK == 0, "cr3.flags", format_args!("{:#x}", base & !FRAME_MASK));
 
     let tables = [Runs::new("L1"), Runs::new("L2"), Runs::new("L3"), Runs::new("L4")];
-    let mut walk = Walk { domain, found, pages: Runs::new("map"), tables };
+    let stack = stack_end.wrapping_sub(PAGE);
+    let mut walk = Walk { domain, found, stack, dirty: 0, pages: Runs::new("map"), tables };
     walk.table((base & FRAME_MASK) / PAGE, 4, 0, 0);
     walk.pages.flush();
     walk.tables.iter_mut().for_each(Runs::flush);
+    info("dirty", format_args!("{} pages from the boot stack on", walk.dirty));
     domain.window.restore();
     let [l1, l2, l3, l4] = found.count;
     info("tables", format_args!("{l4} L4, {l3} L3, {l2} L2, {l1} L1"));
@@ -191,9 +201,14 @@ impl Walk<'_> {
     fn entry(&mut self, entry: u64, level: usize, virt: u64) {
         let is_page = level == 1 || entry & LARGE != 0 && level < 4;
         let entry = if virt == self.domain.window.virt && level == 1 { self.domain.window.original } else { entry };
-        let (mfn, flags) = ((entry & FRAME_MASK) / PAGE, entry & !FRAME_MASK);
+        let (mfn, mut flags) = ((entry & FRAME_MASK) / PAGE, entry & !FRAME_MASK);
         if !is_page {
             return self.table(mfn, level - 1, virt, flags);
+        }
+        // Told apart from the rest of what the entries say.
+        if virt.wrapping_sub(self.stack) < UNWRITTEN {
+            self.dirty += u64::from(flags & DIRTY != 0);
+            flags &= !DIRTY;
         }
         let frame = self.frame(mfn);
         let step = PAGE << (9 * (level - 1));

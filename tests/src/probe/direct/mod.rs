@@ -11,7 +11,7 @@ use probe::{DirectSegment, DirectTable, TABLE_PAGE};
 use zerocopy::IntoBytes;
 
 pub use layouts::{layouts, machine};
-pub use promises::check;
+pub use promises::{CR4_MCE, check};
 pub use solaris::solaris;
 
 use super::image::{self, DirectImage};

@@ -32,21 +32,29 @@ type Run = (u64, u64, u64, bool, bool);
 /// What the probe printed, by value.
 struct Found<'a> {
     lines: &'a Lines,
+    /// Bits of CR4 that are set for reasons outside the machine.
+    foreign: u64,
     ram: Vec<(u64, u64)>,
     /// What the memory map keeps of the RAM.
     block: Block,
     map: Vec<Run>,
 }
 
-/// Looks whether each promise was kept.
+/// Looks whether what the probe found keeps a promise.
+type Check = fn(&Probe, &Found<'_>) -> Result<()>;
+
+/// `CR4.MCE`. Nested in QEMU's TCG, a guest sees that of the KVM around it.
+pub const CR4_MCE: u64 = 1 << 6;
+
+/// Looks whether each promise was kept. What is `foreign` may be set in CR4 too.
 ///
 /// # Errors
 /// The number of the first that was not, and how; or what the probe did not print.
-pub fn check(layout: &Probe, lines: &Lines) -> Result<()> {
+pub fn check(layout: &Probe, lines: &Lines, foreign: u64) -> Result<()> {
     ensure!(lines.is_complete(), "the probe did not come to its end");
     ensure!(lines.not_ok().is_empty(), "{:#?}", lines.not_ok());
-    let found = Found::parse(lines)?;
-    let promises: [(&str, fn(&Probe, &Found<'_>) -> Result<()>); 8] = [
+    let found = Found::parse(lines, foreign)?;
+    let promises: [(&str, Check); 8] = [
         ("1 to 4: mode and registers", mode),
         ("5: no interrupt table", no_idt),
         ("6: segments", segments),
@@ -60,11 +68,11 @@ pub fn check(layout: &Probe, lines: &Lines) -> Result<()> {
 }
 
 impl<'a> Found<'a> {
-    fn parse(lines: &'a Lines) -> Result<Self> {
+    fn parse(lines: &'a Lines, foreign: u64) -> Result<Self> {
         let map = (0..).map_while(|number| lines.named(&format!("map[{number}]"))).map(run).collect::<Result<_>>()?;
         let entries = (0..).map_while(|number| lines.named(&format!("memmap[{number}]")));
         let entries: Vec<Vec<u64>> = entries.map(|line| Ok(numbers(line))).collect::<Result<_>>()?;
-        let mut found = Self { lines, ram: Vec::new(), block: Block::NONE, map };
+        let mut found = Self { lines, foreign, ram: Vec::new(), block: Block::NONE, map };
         let start_info = found.start_info()?;
         for entry in &entries {
             let [start, end, kind] = entry[..] else { bail!("a memory map of other lines: {entry:x?}") };
@@ -113,7 +121,7 @@ fn run(line: &str) -> Result<Run> {
 fn mode(layout: &Probe, found: &Found<'_>) -> Result<()> {
     let wide = found.wide()?;
     ensure!(wide == (layout.class == Class::Elf64), "a mode of the other width");
-    let (cr0, cr4, efer) = (found.number("cr0")?, found.number("cr4")?, found.number("efer")?);
+    let (cr0, cr4, efer) = (found.number("cr0")?, found.number("cr4")? & !found.foreign, found.number("efer")?);
     ensure!(cr0 == CR0 && cr4 == CR4_PAE, "cr0 {cr0:#x}, cr4 {cr4:#x}");
     ensure!(efer == if wide { EFER_NXE | EFER_LONG } else { EFER_NXE }, "efer {efer:#x}");
     let flags = found.number("flags")?;

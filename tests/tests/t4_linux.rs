@@ -1,0 +1,138 @@
+//! T4: distribution kernels in PV and PVH domains of a real Xen, through stage0 and one pack for both kinds.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use harness::kernels;
+use harness::linux::{self, Packed};
+use harness::tier4::{self, Act, Domain, Kind, Release};
+use harness::trial::{self, Trouble, check};
+use harness::{Exit, Machine, Outcome, initrd, stage0};
+use pack::compress::Settings;
+use shared::format::Codec;
+use shared::memory::MIB;
+
+/// What the pack's own command line has, and the builder's.
+const OWN: &str = "console=hvc0 quiet panic=-1 own=\"a b\"";
+const BUILDERS: &str = "builders=1";
+/// What a Linux in a domain takes, generously, on a busy host.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// One domain, and what is expected of it.
+struct Run {
+    name: &'static str,
+    domain: fn(Machine) -> Domain,
+    memory: u64,
+    cpus: u32,
+    guest_type: &'static str,
+    /// How often it comes up.
+    starts: usize,
+}
+
+const PV: Run = Run { name: "pv", domain: pv, memory: 256, cpus: 1, guest_type: "PV", starts: 1 };
+const PVH: Run = Run { name: "pvh", domain: pvh, guest_type: "PVH", ..PV };
+
+const RUNS: [Run; 9] = [
+    PV,
+    PVH,
+    Run { name: "shim", domain: |machine| pvh(machine).shim(), ..PV },
+    Run { name: "pv-large", memory: 2048, cpus: 4, domain: |machine| pv(machine).vcpus(4), ..PV },
+    Run { name: "pvh-large", memory: 2048, cpus: 4, domain: |machine| pvh(machine).vcpus(4), ..PVH },
+    Run { name: "pv-reboot", starts: 2, domain: |machine| pv(machine).act(Act::Reboot), ..PV },
+    Run { name: "pvh-reboot", starts: 2, domain: |machine| pvh(machine).act(Act::Reboot), ..PVH },
+    Run { name: "pv-save", domain: |machine| pv(machine).act(Act::Save), ..PV },
+    Run { name: "pvh-save", domain: |machine| pvh(machine).act(Act::Save), ..PVH },
+];
+
+fn pv(machine: Machine) -> Domain {
+    Domain::new(Kind::Pv, machine)
+}
+
+fn pvh(machine: Machine) -> Domain {
+    Domain::new(Kind::Pvh, machine)
+}
+
+fn main() {
+    let tests = RUNS.iter().enumerate().map(|(number, run)| {
+        trial::test(&format!("{}_reaches_userspace", run.name), move || {
+            let batch = Batch::get()?;
+            run.check(&batch.packed, &batch.outcomes[number])
+        })
+    });
+    let tests = tests.chain(KINDS.into_iter().enumerate().map(|(number, kind)| {
+        trial::test(&format!("in_64_mib_{}_is_refused_with_what_it_needs", kind.word()), move || {
+            let batch = Batch::get()?;
+            too_small(&batch.packed, kind, &batch.outcomes[RUNS.len() + number])
+        })
+    }));
+    trial::main(tests.collect());
+}
+
+const KINDS: [Kind; 2] = [Kind::Pv, Kind::Pvh];
+
+fn too_small(packed: &Packed, kind: Kind, outcome: &Outcome) -> Result<(), Trouble> {
+    let need = linux::need(&packed.bytes, &kind.to_string(), "Xen")?.div_ceil(MIB);
+    let error = format!("stage0: error: not enough memory: domain, expected {need} MiB, found 64 MiB");
+    let found = outcome.xen_console.lines().any(|line| line == error);
+    check(found, outcome.failure(&format!("expected: {error}")))?;
+    Ok(outcome.ended(&Exit::Crashed)?)
+}
+
+/// All domains, run in one go.
+struct Batch {
+    packed: Packed,
+    outcomes: Vec<Outcome>,
+}
+
+impl Batch {
+    fn get() -> Result<&'static Self, Trouble> {
+        static BATCH: OnceLock<Result<Batch, Trouble>> = OnceLock::new();
+        BATCH.get_or_init(Self::run).as_ref().map_err(Clone::clone)
+    }
+
+    fn run() -> Result<Self, Trouble> {
+        let kernel = kernels::with(&["CONFIG_XEN_PV", "CONFIG_XEN_PVH"])?;
+        let settings = Settings { codec: Codec::Lz4, ..Settings::default() };
+        let packed = Packed::new("t4-linux", kernel, OWN.to_owned(), settings)?;
+        let stage0 = stage0::file()?;
+        let mut domains: Vec<Domain> = RUNS.iter().map(|run| run.domain(&packed, stage0.clone())).collect();
+        domains.extend(KINDS.map(|kind| {
+            let machine = Machine::new(format!("t4-linux-small-{}", kind.word()), stage0.clone()).memory(64);
+            Domain::new(kind, machine.initrd(&packed.file))
+        }));
+        let outcomes = tier4::run(Release::Trixie, &domains)?;
+        check(outcomes.len() == domains.len(), "expected as many outcomes as domains")?;
+        Ok(Self { packed, outcomes })
+    }
+}
+
+impl Run {
+    fn domain(&self, packed: &Packed, stage0: PathBuf) -> Domain {
+        let machine = Machine::new(format!("t4-linux-{}", self.name), stage0).initrd(&packed.file);
+        (self.domain)(machine.append(self.words()).memory(self.memory).limit(LIMIT))
+    }
+
+    fn words(&self) -> String {
+        let domain = (self.domain)(Machine::new("", ""));
+        if domain.stays() { format!("{BUILDERS} {}", initrd::STAY) } else { BUILDERS.to_owned() }
+    }
+
+    fn check(&self, packed: &Packed, outcome: &Outcome) -> Result<(), Trouble> {
+        let report = outcome.guest()?;
+        outcome.ended(&Exit::PowerOff)?;
+        check(report.kernel == packed.kernel.release, outcome.failure("expected the kernel that was packed"))?;
+        let guest_type = self.guest_type;
+        check(report.guest_type == guest_type, outcome.failure(&format!("expected guest_type {guest_type}")))?;
+        let cmdline = format!("{OWN} {}", self.words());
+        check(report.cmdline == cmdline, outcome.failure(&format!("expected the command line {cmdline}")))?;
+        check(report.cpus == self.cpus, outcome.failure(&format!("expected {} processors", self.cpus)))?;
+        let least = self.memory * 1024 / 2;
+        check(report.memory_kib > least, outcome.failure(&format!("expected more than {least} KiB")))?;
+        let starts = outcome.xen_console.matches(&report.line).count();
+        check(starts == self.starts, outcome.failure(&format!("expected {} starts, found {starts}", self.starts)))?;
+        let lines: Vec<&str> = outcome.xen_console.lines().filter(|line| line.trim().starts_with("stage0: ")).collect();
+        let as_expected = lines.len() == 3 * self.starts && lines.iter().all(|line| !line.contains("error"));
+        check(as_expected, outcome.failure("expected three lines of stage0's for each start"))
+    }
+}

@@ -1,0 +1,251 @@
+//! T4: domains of a real Xen, created by its real toolstack: kernels made of the probe, started by libxl itself and by stage0
+//! from a pack, in PV domains, on Xen's shim, and in PVH domains; and what cannot be started.
+
+use std::fs;
+use std::sync::OnceLock;
+
+use harness::linux;
+use harness::probe::{self, Case, Content, Extra, Layout, Pv, differ, for_pv};
+use harness::tier4::{self, Act, Domain, Kind, Pair, Release};
+use harness::trial::{self, Trouble, check};
+use harness::{Exit, Machine, Outcome, stage0};
+use shared::format::Codec;
+use shared::memory::MIB;
+
+fn main() {
+    let mut tests = vec![
+        trial::test("probes_are_equal_to_a_direct_start", equal),
+        trial::test("what_no_domain_could_start_is_not_packed", refused_on_the_host),
+        trial::test("a_mib_less_than_a_pack_needs_is_refused", short),
+        trial::test("created_and_destroyed_20_times_no_memory_is_lost", repeated),
+        trial::test("a_console_that_nobody_reads_does_not_stop_it", unread),
+    ];
+    tests.extend(REFUSED.iter().enumerate().map(|(number, refused)| {
+        trial::test(&format!("refused_{}", refused.name), move || refused.check(&Batch::get()?.refused[number]))
+    }));
+    trial::main(tests);
+}
+
+/// A domain that stage0 does not start: its name, what it is made of, and the line that says why.
+struct Refused {
+    name: &'static str,
+    domain: fn(&Self) -> Result<Domain, Trouble>,
+    line: &'static str,
+}
+
+const REFUSED: [Refused; 5] = [
+    Refused { name: "no_pack_pv", domain: |refused| refused.no_pack(Kind::Pv), line: "not a pack: " },
+    Refused { name: "no_pack_pvh", domain: |refused| refused.no_pack(Kind::Pvh), line: "not a pack: " },
+    Refused {
+        name: "pv_only_in_pvh",
+        domain: |refused| refused.packed(Kind::Pvh, Layout::pv("only-pv", 16 * MIB, Pv::linux())),
+        line: "kernel: PV only: use type=pv",
+    },
+    Refused {
+        name: "pvh_only_in_pv",
+        domain: |refused| refused.packed(Kind::Pv, Layout::at("only-pvh", 16 * MIB)),
+        line: "kernel: PVH only: use type=pvh",
+    },
+    Refused {
+        name: "feature_of_the_initial_domain",
+        domain: |refused| {
+            let pv = Pv { features: "!dom0", ..Pv::default() };
+            refused.packed(Kind::Pv, Layout::pv("pv-dom0", 2 * MIB, pv))
+        },
+        line: "kernel: requires the feature 'dom0', which this domain has not",
+    },
+];
+
+impl Refused {
+    fn no_pack(&self, kind: Kind) -> Result<Domain, Trouble> {
+        let text = probe::file("t4-no.pack", &b"This is no pack.\n".repeat(1000))?;
+        Ok(Domain::new(kind, Machine::new(format!("t4-{}", self.name), stage0::file()?).memory(64).initrd(text)))
+    }
+
+    fn packed(&self, kind: Kind, layout: Layout) -> Result<Domain, Trouble> {
+        let case = Case { memory_mib: 64, ..Case::new(layout) };
+        let machine = case.machine(format!("t4-{}", self.name), stage0::file()?);
+        Ok(Domain::new(kind, machine.initrd(case.pack()?)))
+    }
+
+    /// The line is the only error, on the console; and the domain crashed.
+    fn check(&self, outcome: &Outcome) -> Result<(), Trouble> {
+        let errors = outcome.xen_console.lines().filter_map(|line| line.strip_prefix("stage0: error: "));
+        let errors: Vec<&str> = errors.collect();
+        let found = errors.len() == 1 && errors[0].starts_with(self.line);
+        check(found, outcome.failure(&format!("expected one error, {}", self.line)))?;
+        Ok(outcome.ended(&Exit::Crashed)?)
+    }
+}
+
+/// Kernels of which the host says what stage0 would.
+fn refused_on_the_host() -> Result<(), Trouble> {
+    let supervisor = Pv { features: "!writable_page_tables|!supervisor_mode_kernel", ..Pv::default() };
+    let small = Layout { class: probe::Class::Elf32, ..Layout::pv("pv-32", 2 * MIB, Pv::default()) };
+    let cases = [
+        (small, "32-bit PV, expected x86-64 (type=pv) or a PVH entry (type=pvh)"),
+        (
+            Layout::pv("pv-supervisor", 2 * MIB, supervisor),
+            "the feature 'supervisor_mode_kernel', which no PV domain has",
+        ),
+    ];
+    for (layout, expected) in cases {
+        let error = Case::new(layout).pack().err().map(|error| format!("{error:#}")).unwrap_or_default();
+        check(error.contains(expected), format!("expected: {expected}, found: {error}"))?;
+    }
+    Ok(())
+}
+
+/// All domains, run in one go, as Xen has to be started first.
+struct Batch {
+    pairs: Vec<Pair>,
+    /// Each pair, started by libxl itself and by stage0.
+    probes: Vec<[Outcome; 2]>,
+    refused: Vec<Outcome>,
+    /// A PV and a PVH domain, created and destroyed again and again.
+    repeated: Vec<Outcome>,
+    /// The same, once, while nobody reads their consoles.
+    unread: Vec<Outcome>,
+    /// The first pairs, by stage0, in a MiB less than they need.
+    short: Vec<Outcome>,
+}
+
+impl Batch {
+    fn get() -> Result<&'static Self, Trouble> {
+        static BATCH: OnceLock<Result<Batch, Trouble>> = OnceLock::new();
+        BATCH.get_or_init(Self::run).as_ref().map_err(Clone::clone)
+    }
+
+    fn run() -> Result<Self, Trouble> {
+        let mut pairs = pairs();
+        let (full, mut short) = (nearly_full()?, Vec::new());
+        for pair in &full {
+            let less = Case { memory_mib: pair.case.memory_mib - 1, ..pair.case.clone() };
+            short.push((pair.domain)(less.packed(&format!("{}-short", pair.tier))?));
+        }
+        pairs.splice(0..0, full);
+        let mut domains = Vec::new();
+        for pair in &pairs {
+            domains.extend(pair.domains()?);
+        }
+        for refused in &REFUSED {
+            domains.push((refused.domain)(refused)?);
+        }
+        for (name, act) in [("repeat", Act::Repeat(10)), ("unread", Act::Unread)] {
+            for pair in [
+                pv(Case::new(Layout::pv("again-pv", 2 * MIB, Pv::default()))),
+                pvh(Case::new(Layout::at("again-pvh", MIB))),
+            ] {
+                let machine = pair.case.packed(&format!("t4-{name}"))?.memory(64);
+                domains.push((pair.domain)(machine).act(act));
+            }
+        }
+        domains.extend(short);
+        let mut outcomes = tier4::run(Release::Trixie, &domains)?;
+        check(outcomes.len() == domains.len(), "expected as many outcomes as domains")?;
+        let rest = outcomes.split_off(2 * pairs.len());
+        let (refused, rest) = rest.split_at(REFUSED.len());
+        let (repeated, rest) = rest.split_at(2);
+        let (unread, short) = rest.split_at(2);
+        let (unread, short) = (unread.to_vec(), short.to_vec());
+        let probes = outcomes.as_chunks().0.to_vec();
+        Ok(Self { pairs, probes, refused: refused.to_vec(), repeated: repeated.to_vec(), unread, short })
+    }
+}
+
+fn pv(case: Case) -> Pair {
+    Pair { case, tier: "t4-pv", domain: |machine| Domain::new(Kind::Pv, machine), differ: &differ::PV }
+}
+
+fn pvh(case: Case) -> Pair {
+    Pair { case, tier: "t4-pvh", domain: |machine| Domain::new(Kind::Pvh, machine), differ: &differ::PVH }
+}
+
+fn pairs() -> Vec<Pair> {
+    let shim = |case| Pair { tier: "t4-shim", domain: |machine| Domain::new(Kind::Pvh, machine).shim(), ..pv(case) };
+    let on_shim = for_pv().map(|layout| shim(Case { memory_mib: 128, ..Case::new(layout) }));
+    pv_cases().into_iter().map(pv).chain(on_shim).chain(pvh_cases().map(pvh)).collect()
+}
+
+/// A PV and a PVH domain of just the size that their pack needs, most of which is the pack itself.
+fn nearly_full() -> Result<Vec<Pair>, Trouble> {
+    let pairs =
+        [pv(Case::new(Layout::pv("full-pv", 2 * MIB, Pv::default()))), pvh(Case::new(Layout::at("full-pvh", 2 * MIB)))];
+    let sized = pairs.map(|pair| {
+        let case = Case { module: Some(24 << 20), codec: Codec::Lz4, ..pair.case };
+        let protocol = if case.layout.pv.is_some() { "PV" } else { "PVH" };
+        let need = linux::need(&fs::read(case.pack()?)?, protocol, "Xen")?;
+        Ok(Pair { case: Case { memory_mib: need.div_ceil(MIB), ..case }, ..pair })
+    });
+    sized.into_iter().collect()
+}
+
+/// The need that `pack info` states is the least with which stage0 starts the kernel, and its error says the same number.
+fn short() -> Result<(), Trouble> {
+    let batch = Batch::get()?;
+    for (pair, outcome) in batch.pairs.iter().zip(&batch.short) {
+        let need = pair.case.memory_mib;
+        let error = format!("stage0: error: not enough memory: domain, expected {need} MiB, found {} MiB", need - 1);
+        check(outcome.xen_console.lines().any(|line| line == error), outcome.failure(&format!("expected: {error}")))?;
+        outcome.ended(&Exit::Crashed)?;
+    }
+    Ok(())
+}
+
+fn pv_cases() -> Vec<Case> {
+    const BARE: [&str; 4] = ["pv-linux-bare", "pv-low-bare", "pv-bsd-bare", "pv-first-bare"];
+    let with = for_pv().map(|layout| Case { memory_mib: 64, ..Case::new(layout) });
+    let without = with.iter().zip(BARE).map(|(case, name)| {
+        let layout = Layout { name, ..case.layout.clone() };
+        Case { layout, module: None, ..case.clone() }
+    });
+    with.iter().cloned().chain(without).chain([stack_at_stage0()]).collect()
+}
+
+/// The kernel's boot stack is where stage0 itself is, in the kernel's addresses and in stage0's own: it is entered from the last
+/// page of the mapping.
+fn stack_at_stage0() -> Case {
+    let pv = Pv { virt_base: 0xffff_ffff_8000_0000, ..Pv::default() };
+    let layout = Layout::pv("pv-at-stage0", 0x8_0000, pv);
+    Case { memory_mib: 64, module: None, differ: &["padding"], ..Case::new(layout) }
+}
+
+/// Where stage0 lies; over stage0, the pack and libxl's structures, which follow each other from 1 MiB on; with a gap and memory
+/// that is not in the file.
+fn pvh_cases() -> [Case; 3] {
+    let over = Extra { memory_size: 16 * MIB, ..Extra::whole(2 * MIB, 1 << 20, Content::Noise(2)) };
+    let gap = Extra { memory_size: 40 * MIB, ..Extra::whole(32 * MIB, 3 << 20, Content::Noise(1)) };
+    let layouts = [
+        Layout::at("domu-over", MIB).with(over),
+        Layout::at("domu-gap", 16 * MIB).with(gap),
+        Layout::at("domu-1mib", MIB),
+    ];
+    layouts.map(Case::new)
+}
+
+fn equal() -> Result<(), Trouble> {
+    let batch = Batch::get()?;
+    let pairs = batch.pairs.iter().zip(&batch.probes);
+    let failed = pairs.filter_map(|(pair, [direct, packed])| Some(format!("{:#}", pair.check(direct, packed).err()?)));
+    let failed: Vec<String> = failed.collect();
+    check(failed.is_empty(), failed.join("\n"))
+}
+
+fn repeated() -> Result<(), Trouble> {
+    for outcome in &Batch::get()?.repeated {
+        outcome.ended(&Exit::PowerOff)?;
+        let free = outcome.free_memory();
+        check(free.is_some_and(|(before, after)| before == after), outcome.failure(&format!("free: {free:?} MiB")))?;
+    }
+    Ok(())
+}
+
+/// What is in the ring is read later: stage0's lines, which came first.
+fn unread() -> Result<(), Trouble> {
+    for outcome in &Batch::get()?.unread {
+        outcome.ended(&Exit::PowerOff)?;
+        let lines = outcome.xen_console.lines().filter(|line| line.starts_with("stage0: ")).count();
+        check(lines == 3, outcome.failure("expected three lines of stage0's"))?;
+    }
+    Ok(())
+}
