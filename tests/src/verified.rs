@@ -1,17 +1,20 @@
 //! Packs that are signed, required and measured, and some that are not what they have to be: the same domains for each tier.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use pack::build::{Module, Request};
 use pack::image::Image;
 use pack::key::PrivateKey;
-use pack::{measurements, stage0};
+use pack::{measurements, open, stage0};
 use shared::format::Codec;
 use shared::measure::NAME;
 use shared::memory::MIB;
 use shared::trust::TrustSlot;
 
+use crate::initrd;
+use crate::kernels;
 use crate::probe::{self, Case, Content, Layout, Lines};
 use crate::{Machine, Outcome};
 
@@ -81,6 +84,49 @@ pub fn domains(tier: &str) -> Result<Vec<Verified>> {
         )?,
         make("measured", &keys, &measured, "fourth=5", Expected::Measured(log))?,
     ])
+}
+
+/// A distribution's Linux that shows the log of measurements, and that log.
+#[derive(Debug)]
+pub struct MeasuredLinux {
+    /// What it is started as.
+    pub machine: Machine,
+    log: String,
+}
+
+impl MeasuredLinux {
+    /// A Linux whose initrd is compressed so that nothing could be appended to it (zstd), signed, measured, and started by a
+    /// stage0 that trusts its signer.
+    ///
+    /// # Errors
+    /// A part is [`crate::Missing`], or a file cannot be written.
+    pub fn new(name: &str, console: &str) -> Result<Self> {
+        let kernel = kernels::with(&["CONFIG_XEN_PV", "CONFIG_XEN_PVH", "CONFIG_RD_ZSTD"])?;
+        let opened = open::open(&kernel.vmlinuz)?;
+        let mut request = Request::new(kernel.release, opened.elf);
+        request.cmdline = Some(format!("console={console} quiet panic=-1"));
+        request.settings.codec = Codec::Lz4;
+        let initrd = zstd::encode_all(initrd::measured()?.as_slice(), 1)?;
+        request.modules = vec![Module { name: "initrd.img".to_owned(), content: initrd }];
+        request.measured = true;
+        let mut pack = request.build(&|_| ())?.pack;
+        key(1).sign(&mut pack).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let keys = trusting(&[1])?;
+        let log = measurements::log(&Image::parse(&pack)?, &keys, "")?;
+        let stage0 = probe::file(&format!("{name}.stage0"), &keys)?;
+        let machine = Machine::new(name, stage0).initrd(probe::file(&format!("{name}.pack"), &pack)?);
+        Ok(Self { machine: machine.limit(Duration::from_secs(120)), log })
+    }
+
+    /// Checks that the guest's userspace read the log that the host computes.
+    ///
+    /// # Errors
+    /// It read another, or none.
+    pub fn check(&self, outcome: &Outcome) -> Result<()> {
+        let found = initrd::measurements(&outcome.serial) + &initrd::measurements(&outcome.xen_console);
+        ensure!(found == self.log, outcome.failure(&format!("expected the log\n{}found\n{found}", self.log)));
+        Ok(())
+    }
 }
 
 /// A kernel made of the probe, with a module, packed.

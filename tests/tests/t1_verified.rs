@@ -1,12 +1,13 @@
 //! T1 and T2: only the pack that was meant is started, and what was started is accounted for.
 
 use harness::trial::{self, Trouble, check};
-use harness::verified::{self, Verified};
+use harness::verified::{self, MeasuredLinux, Verified};
 use harness::{Exit, Outcome, probe, stage0, tier2};
 
 fn main() {
     trial::main(vec![
         trial::test("t1_what_is_not_signed_required_or_whole_is_refused_and_the_rest_accounted_for", plain),
+        trial::test("t1_a_linux_reads_what_was_measured", linux),
         trial::test("t2_the_same_under_xen_emulation", under_xen),
     ]);
 }
@@ -22,6 +23,13 @@ fn plain() -> Result<(), Trouble> {
 }
 
 /// All in one go, as the emulation may have to be started first.
+fn linux() -> Result<(), Trouble> {
+    let linux = MeasuredLinux::new("t1-verified-linux", "ttyS0")?;
+    let outcome = linux.machine.run()?;
+    linux.check(&outcome)?;
+    Ok(outcome.ended(&Exit::PowerOff)?)
+}
+
 fn under_xen() -> Result<(), Trouble> {
     let domains = verified::domains("t2-verified")?;
     let machines: Vec<_> = domains.iter().map(|domain| domain.machine.clone()).collect();
