@@ -3,13 +3,14 @@
 use shared::cmdline::{self, CmdlineError};
 use shared::kernel::{Plan, PlanError, Protocol};
 use shared::memory::MIB;
+use shared::trust::{TrustError, check_required};
 
 use crate::advice;
 use crate::domain::{Domain, Kind};
 use crate::identity::Identity;
 use crate::image::{Image, ImageCause};
 use crate::need::{NoPlace, Surroundings};
-use crate::reading::{ENTERED, Reading, Refusal};
+use crate::reading::{Reading, Refusal};
 
 /// A pack that would boot.
 #[derive(Debug)]
@@ -51,6 +52,9 @@ pub enum Obstacle {
         /// The protocol.
         protocol: Protocol,
     },
+    /// stage0 would not start anything of it.
+    #[error("{0}: {advice}", advice = advice::on_trust(.0))]
+    Trust(TrustError),
     /// The kernel would get no command line.
     #[error("{0}: shorten or correct it")]
     Cmdline(CmdlineError),
@@ -74,6 +78,7 @@ pub enum Obstacle {
 /// Looks whether the pack in `image` would boot in `domain`, by `stage0`, an image. Every hash in the pack is checked.
 pub fn check(image: &Image<'_>, stage0: &[u8], domain: &Domain<'_>) -> Result<Verdict, Obstacle> {
     let elf = image.check()?;
+    check_trust(image, domain)?;
     let reading = Reading::of(&elf, image.manifest.decisions())?;
     let plan = plan(&reading, domain.kind)?;
     let cmdline = kernel_cmdline(image, domain)?;
@@ -94,7 +99,14 @@ pub fn plan(reading: &Reading, kind: Kind) -> Result<Plan, Obstacle> {
     let refused = |why| Obstacle::Plan { kind, why };
     let protocol = kind.protocol(&reading.kernel, &reading.decisions).map_err(refused)?;
     let plan = reading.plan(protocol).map_err(refused)?;
-    if ENTERED.contains(&protocol) { Ok(plan) } else { Err(Obstacle::NotEntered { kind, protocol }) }
+    if reading.enters(protocol) { Ok(plan) } else { Err(Obstacle::NotEntered { kind, protocol }) }
+}
+
+/// Whether the domain's stage0 starts such a pack, and the builder asks for no other.
+fn check_trust(image: &Image<'_>, domain: &Domain<'_>) -> Result<(), Obstacle> {
+    let options = cmdline::options(domain.cmdline).map_err(Obstacle::Cmdline)?;
+    domain.trust.check(&image.manifest).map_err(Obstacle::Trust)?;
+    check_required(&image.manifest, options.require.as_ref()).map_err(Obstacle::Trust)
 }
 
 /// What the kernel would get as its command line.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use shared::kernel::{Decisions, Kernel, PlanError, Protocol};
 use shared::memory::Builder;
+use shared::trust::TrustSlot;
 use shared::xen::pv::MAX_PV_CMDLINE;
 
 /// A kind of domain.
@@ -64,4 +65,6 @@ pub struct Domain<'a> {
     pub memory: Option<u64>,
     /// The builder's command line.
     pub cmdline: &'a str,
+    /// The keys in its stage0.
+    pub trust: TrustSlot,
 }

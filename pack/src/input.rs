@@ -1,9 +1,11 @@
 //! Reads the files that a person names.
 
-use std::fs::{self, File};
+use std::fs::{self, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// A file that could not be read, and why.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,9 @@ pub enum InputCause {
     /// Nothing in it.
     #[error("is empty: name a file that is not")]
     Empty,
+    /// Somebody wrote to it meanwhile.
+    #[error("has changed while it was read: wait until it is written, or name a copy")]
+    Changed,
     /// More than is taken.
     #[error("holds more than {} KiB, which is the most that is taken", limit >> 10)]
     TooLarge {
@@ -44,30 +49,44 @@ pub enum InputCause {
 /// Reads the regular file at `path`, of 1 to `limit` bytes. Symbolic links are followed. A pipe or a device is refused: it
 /// has no length that could be bounded before it is read, and to open one may wait for ever.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, InputCause> {
-    let metadata = fs::metadata(path).map_err(InputCause::Unreadable)?;
-    let kind = metadata.file_type();
+    check_kind(fs::metadata(path).map_err(InputCause::Unreadable)?.file_type())?;
+    // What is there now may be another thing: a pipe opened so waits for nobody.
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(InputCause::Unreadable)?;
+    let before = file.metadata().map_err(InputCause::Unreadable)?;
+    check_kind(before.file_type())?;
+    if before.len() > limit {
+        return Err(InputCause::TooLarge { limit });
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
+    file.by_ref().take(limit + 1).read_to_end(&mut bytes).map_err(InputCause::Unreadable)?;
+    let after = file.metadata().map_err(InputCause::Unreadable)?;
+    let len = bytes.len() as u64;
+    if state(&before) != state(&after) || len != after.len() {
+        return Err(InputCause::Changed);
+    }
+    if len == 0 { Err(InputCause::Empty) } else { Ok(bytes) }
+}
+
+/// What is not the same after somebody has written to a file.
+fn state(metadata: &Metadata) -> (u64, i64, i64) {
+    (metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+}
+
+/// Refuses what is no regular file.
+fn check_kind(kind: FileType) -> Result<(), InputCause> {
+    if kind.is_file() {
+        return Ok(());
+    }
     if kind.is_dir() {
         return Err(InputCause::Directory);
     }
-    if !kind.is_file() {
-        let what = if kind.is_fifo() {
-            "a pipe"
-        } else if kind.is_socket() {
-            "a socket"
-        } else {
-            "a device"
-        };
-        return Err(InputCause::NotRegular { what });
-    }
-    if metadata.len() > limit {
-        return Err(InputCause::TooLarge { limit });
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    let file = File::open(path).map_err(InputCause::Unreadable)?;
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(InputCause::Unreadable)?;
-    match bytes.len() as u64 {
-        0 => Err(InputCause::Empty),
-        len if len > limit => Err(InputCause::TooLarge { limit }),
-        _ => Ok(bytes),
-    }
+    let what = if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    };
+    Err(InputCause::NotRegular { what })
 }

@@ -14,6 +14,7 @@ pub mod identity;
 pub mod image;
 pub mod info;
 pub mod input;
+pub mod key;
 pub mod layout;
 pub mod need;
 pub mod open;

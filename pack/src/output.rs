@@ -2,10 +2,12 @@
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use rustix::fs::{AtFlags, CWD, OFlags, linkat};
+use tempfile::{NamedTempFile, TempPath};
 
 /// A place that a file may be written to.
 #[derive(Debug)]
@@ -81,18 +83,43 @@ impl Output {
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self.temporary()?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path)?;
+        let path = match self.nameless() {
+            Some(file) => {
+                write_whole(&file, bytes)?;
+                self.name(&file)?
+            }
+            None => {
+                let file = self.temporary()?;
+                write_whole(file.as_file(), bytes)?;
+                file.into_temp_path()
+            }
+        };
+        path.persist(&self.path)?;
         // The name too survives a loss of power, where the file system can promise that.
         File::open(self.folder()).and_then(|folder| folder.sync_all()).or(Ok(()))
     }
 
+    /// A new file without a name in the output's folder, where the file system has such: whatever ends this program, nothing is
+    /// left of it.
+    fn nameless(&self) -> Option<File> {
+        let flags = OFlags::TMPFILE.bits() as i32;
+        OpenOptions::new().write(true).custom_flags(flags).mode(self.mode()).open(self.folder()).ok()
+    }
+
+    /// Gives a nameless file a name beside the output, gone when dropped.
+    fn name(&self, file: &File) -> io::Result<TempPath> {
+        let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let link = |path: &Path| Ok(linkat(CWD, &open, CWD, path, AtFlags::SYMLINK_FOLLOW)?);
+        Ok(tempfile::Builder::new().prefix(".pack-").make_in(self.folder(), link)?.into_temp_path())
+    }
+
+    fn mode(&self) -> u32 {
+        self.permissions.mode() & 0o777
+    }
+
     /// A new file beside the output, gone when dropped.
     fn temporary(&self) -> io::Result<NamedTempFile<File>> {
-        let mode = self.permissions.mode() & 0o777;
-        let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+        let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(self.mode()).open(path);
         tempfile::Builder::new().prefix(".pack-").make_in(self.folder(), create)
     }
 
@@ -102,6 +129,12 @@ impl Output {
             _ => Path::new("."),
         }
     }
+}
+
+/// Writes `bytes`, down to the disk.
+fn write_whole(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Refuses to replace what is at `path`, if it is none of our business.

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use shared::kernel::{Kernel, PlanError, Protocol, SliceFile};
+use shared::trust::TrustSlot;
+use zerocopy::FromBytes;
 
 use crate::info::hex;
 use crate::input::{self, InputCause};
@@ -33,6 +35,9 @@ pub enum Stage0Cause {
     /// Not an ELF file that a builder would load.
     #[error("is no stage0: expected an ELF file that a builder loads")]
     NotElf,
+    /// Nowhere to write keys.
+    #[error("has no room for keys: take a stage0 of this version")]
+    NoSlot,
     /// No PVH entry.
     #[error("is no stage0: {0}")]
     NoEntry(PlanError),
@@ -49,6 +54,16 @@ fn check(image: Vec<u8>) -> Result<Vec<u8>, Stage0Cause> {
     let kernel = Kernel::read(&mut SliceFile(&image)).map_err(|_| Stage0Cause::NotElf)?;
     kernel.plan(Protocol::Pvh, &Default::default()).map_err(Stage0Cause::NoEntry)?;
     Ok(image)
+}
+
+/// Writes keys into the slot of `image`. Nothing else of it changes.
+pub fn trust(image: &mut [u8], keys: &TrustSlot) -> Result<(), Stage0Cause> {
+    let slot = image.get_mut(TrustSlot::OFFSET..).and_then(|slot| TrustSlot::mut_from_prefix(slot).ok());
+    match slot {
+        Some((slot, _)) if slot.magic == TrustSlot::MAGIC => *slot = *keys,
+        _ => return Err(Stage0Cause::NoSlot),
+    }
+    Ok(())
 }
 
 /// SHA-256 of an image, hexadecimal.

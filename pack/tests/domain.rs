@@ -71,7 +71,7 @@ fn what_stage0_would_refuse_is_refused() {
     let unknown = place.refuses(&["check", "image.pack", "--extra", "stage0.fast"]);
     assert_eq!(
         unknown,
-        "image.pack: unknown option: builder's command line, expected stage0.quiet or stage0.timing, found stage0.fast: \
+        "image.pack: unknown option: builder's command line, expected stage0.quiet, stage0.timing or stage0.require, found stage0.fast: \
          shorten or correct it"
     );
     let pv = place.refuses(&["check", "image.pack", "--type", "pv"]);

@@ -26,6 +26,8 @@ pub struct Options {
     pub quiet: bool,
     /// `stage0.timing`: print what each phase took.
     pub timing: bool,
+    /// `stage0.require=sha256:DIGEST`: start no other pack than the one with this digest.
+    pub require: Option<[u8; 32]>,
 }
 
 /// Why there is no command line for the kernel.
@@ -33,6 +35,11 @@ pub struct Options {
 pub enum CmdlineError {
     /// A word for stage0 that it does not know. Ignored, it might have been meant to forbid something.
     UnknownOption {
+        /// The word, or as much of it as fits.
+        word: heapless::String<48>,
+    },
+    /// A requirement that is none, or a second one that is another.
+    Requirement {
         /// The word, or as much of it as fits.
         word: heapless::String<48>,
     },
@@ -65,7 +72,11 @@ impl fmt::Display for CmdlineError {
         match self {
             Self::UnknownOption { word } => write!(
                 f,
-                "unknown option: builder's command line, expected stage0.quiet or stage0.timing, found {word}"
+                "unknown option: builder's command line, expected stage0.quiet, stage0.timing or stage0.require, found {word}"
+            ),
+            Self::Requirement { word } => write!(
+                f,
+                "requirement is wrong: builder's command line, expected sha256: and 64 hexadecimal digits, once, found {word}"
             ),
             Self::OptionInPack { word } => {
                 write!(f, "option for stage0 in a pack: pack's command line, expected none, found {word}")
@@ -157,6 +168,11 @@ pub fn options(builder: &str) -> Result<Options, CmdlineError> {
             None => {}
             Some("quiet") => options.quiet = true,
             Some("timing") => options.timing = true,
+            Some(option) if option.starts_with("require=") => {
+                let digest = option.strip_prefix("require=sha256:").and_then(digest);
+                let digest = digest.filter(|digest| options.require.is_none_or(|before| before == *digest));
+                options.require = Some(digest.ok_or_else(|| CmdlineError::Requirement { word: shortened(word) })?);
+            }
             Some(_) => return Err(CmdlineError::UnknownOption { word: shortened(word) }),
         }
     }
@@ -202,6 +218,20 @@ pub fn merge<'p>(
         return Err(CmdlineError::TooLong { limit, found: text.len() });
     }
     Ok(text)
+}
+
+/// A SHA-256 digest as people write it: 64 hexadecimal digits.
+pub fn digest(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 2 * bytes.len() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        for digit in pair {
+            *byte = *byte << 4 | char::from(*digit).to_digit(16)? as u8;
+        }
+    }
+    Some(bytes)
 }
 
 fn shortened(word: &str) -> heapless::String<48> {
@@ -256,6 +286,30 @@ mod tests {
         let written_out = ["dyndbg=\"file * +p\""].into_iter();
         let builder = "dyndbg=\"file x.c +p\"";
         assert_eq!(merge("", builder, true, written_out, 100).unwrap(), builder);
+    }
+
+    #[test]
+    fn a_requirement_is_read_whole_or_refused() {
+        let digits = "0123456789abcdef".repeat(4);
+        let word = std::format!("stage0.require=sha256:{digits}");
+        let required = options(&std::format!("a {word} stage0.quiet {word}")).unwrap().require.unwrap();
+        assert_eq!(required[..9], [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01]);
+        assert_eq!(options("a b").unwrap().require, None);
+        for wrong in [
+            "stage0.require=".into(),
+            "stage0.require=sha256:".into(),
+            std::format!("stage0.require={digits}"),
+            std::format!("stage0.require=sha512:{digits}"),
+            std::format!("{word}0"),
+            word[..word.len() - 1].into(),
+            word.replace('f', "g"),
+            word.replace("ab", "\u{e9}"),
+            // Two that differ.
+            std::format!("{word} {}", word.replace("cdef", "cdee")),
+        ] {
+            assert!(matches!(options(&wrong), Err(CmdlineError::Requirement { .. })), "{wrong}");
+        }
+        assert!(matches!(options("stage0.require"), Err(CmdlineError::UnknownOption { .. })));
     }
 
     #[test]

@@ -8,8 +8,10 @@ extern crate std;
 
 pub mod cmdline;
 pub mod direct;
+mod ed25519;
 pub mod format;
 pub mod kernel;
 pub mod memory;
 pub mod pv;
+pub mod trust;
 pub mod xen;

@@ -10,6 +10,7 @@ use shared::memory::{
     arrange, first_scratch, memory_need, scratch_len, shifted,
 };
 use shared::pv::{PvDomain, PvWanted, StartOfDay, pv_memory_need};
+use shared::trust::{TrustSlot, check_required};
 use shared::xen::pv::MAX_PV_CMDLINE;
 
 use crate::error::Error;
@@ -27,6 +28,8 @@ pub struct Domain<'a> {
     pub handed: &'a Handed,
     /// What it asks of stage0.
     pub options: Options,
+    /// Whose packs are started.
+    pub trust: &'a TrustSlot,
     /// Its RAM.
     pub ram: Ram,
     /// stage0's image.
@@ -114,6 +117,8 @@ pub fn load<'m, M: Machine + ?Sized>(
     let pack = find_pack(domain)?;
     let manifest = read_manifest(machine.memory(), pack, copy, meter)?;
     say!(domain, "stage0: pack: {} KiB, sha256 {}", manifest.pack_len().div_ceil(1024), Hex(manifest.digest()));
+    domain.trust.check(&manifest)?;
+    check_required(&manifest, domain.options.require.as_ref())?;
     let ramdisk = Ramdisk { base: pack.start() };
     for (index, member) in manifest.members().enumerate().skip(1) {
         verify_member(machine.memory(), &ramdisk, index, &member, meter)?;

@@ -7,6 +7,7 @@ use std::vec::Vec;
 use shared::cmdline::Options;
 use shared::format::{Codec, EncodedModule, MAX_MANIFEST_LEN};
 use shared::memory::{Arrangement, Builder, MIB, PAGE_SIZE, Phys, PhysRange};
+use shared::trust::TrustSlot;
 use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -96,10 +97,11 @@ impl Built {
         let mut handed = Handed::EMPTY;
         handed.read(machine.memory(), Phys(START_INFO), |_| false)?;
         let (ram, mut log) = (handed.ram()?, String::new());
-        let (image, options) = (range(IMAGE.0, IMAGE.1), Options::default());
+        let (image, options, trust) = (range(IMAGE.0, IMAGE.1), Options::default(), &TrustSlot::EMPTY);
         let mut domain = Domain {
             handed: &handed,
             options,
+            trust,
             ram,
             image,
             builder: Builder::Qemu,

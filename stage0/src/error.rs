@@ -7,6 +7,7 @@ use shared::format::FormatError;
 use shared::kernel::{PlanError, ReadError};
 use shared::memory::{ArrangeError, MIB, PAGE_SIZE, Phys, TooManyRegions};
 use shared::pv::PvError;
+use shared::trust::TrustError;
 
 use crate::handover::HandOverError;
 use crate::load::LoadError;
@@ -36,6 +37,8 @@ pub enum Error {
     },
     /// What the builder passed is no pack.
     Format(FormatError),
+    /// The pack is not one to be started.
+    Trust(TrustError),
     /// The command lines make none for the kernel.
     Cmdline(CmdlineError),
     /// The memory map is too long.
@@ -76,7 +79,7 @@ macro_rules! from {
 from! {
     Handed(HandedError), Format(FormatError), Cmdline(CmdlineError), Memory(TooManyRegions),
     Kernel(ReadError<LoadError>), Plan(PlanError), Arrange(ArrangeError), Load(LoadError), HandOver(HandOverError),
-    StartOfDay(PvError),
+    StartOfDay(PvError), Trust(TrustError),
 }
 
 #[cfg(target_os = "none")]
@@ -101,6 +104,7 @@ impl fmt::Display for Error {
             Self::PvHanded(error) => error.fmt(f),
             Self::Handed(error) => error.fmt(f),
             Self::Format(error) => error.fmt(f),
+            Self::Trust(error) => error.fmt(f),
             Self::Cmdline(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
             Self::Kernel(error) => error.fmt(f),

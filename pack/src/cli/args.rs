@@ -7,8 +7,9 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use pack::compress::{DEFAULT_LEVEL, LEVELS};
 use pack::domain::Kind;
 use shared::format::Codec;
-use shared::kernel::EntryRule;
+use shared::kernel::{EntryRule, Mapping, Protocol};
 use shared::memory::Builder;
+use shared::trust::MAX_KEYS;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,6 +57,13 @@ pub(crate) enum Command {
     Xl(super::xl::XlArgs),
     /// Start a pack or a kernel here and now
     Run(super::run::RunArgs),
+    /// Make a key to sign packs with, or show its public half
+    Key {
+        #[command(subcommand)]
+        command: super::key::KeyCommand,
+    },
+    /// Sign a pack that is there
+    Sign(super::key::SignArgs),
     /// Take a pack apart
     Extract(super::extract::ExtractArgs),
     /// Show what is not the same in two packs
@@ -85,11 +93,20 @@ pub(crate) struct MakeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(i64::from(*LEVELS.start())..=i64::from(*LEVELS.end())))]
     level: Option<i32>,
     /// Pass on no word of the builder's command line, but those allowed
-    #[arg(long)]
+    #[arg(long, group = "locked")]
     pub(crate) lock_cmdline: bool,
     /// A word of the builder's command line to pass on nevertheless; `*` in it stands for any visible ASCII characters
-    #[arg(long, value_name = "PATTERN", requires = "lock_cmdline")]
+    #[arg(long, value_name = "PATTERN", requires = "locked")]
     pub(crate) allow_arg: Vec<String>,
+    /// Sign the pack with this private key; its command line is locked
+    #[arg(long, value_name = "KEY", group = "locked")]
+    pub(crate) sign: Option<PathBuf>,
+    /// How the kernel is entered; auto is direct for a kernel that says nothing to Xen, else left to it and the domain
+    #[arg(long, value_enum, default_value_t = ProtocolArg::Auto)]
+    pub(crate) protocol: ProtocolArg,
+    /// Where PV maps the kernel; direct always maps each segment where it was linked
+    #[arg(long, value_enum, default_value_t = MapArg::Linear)]
+    pub(crate) map: MapArg,
     /// The virtual address of physical 0, for a kernel that does not say it
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) virt_base: Option<u64>,
@@ -129,6 +146,24 @@ pub(crate) struct Stage0Args {
     /// Another stage0 than the one that this program carries
     #[arg(long, value_name = "FILE", env = "PACK_STAGE0")]
     pub(crate) stage0: Option<PathBuf>,
+    /// Start only packs that one of these public keys signed; at most four
+    #[arg(long, value_name = "PUB", num_args = 1..)]
+    trust: Vec<PathBuf>,
+}
+
+impl Stage0Args {
+    /// The files with the public keys.
+    pub(crate) fn trust(&self) -> &[PathBuf] {
+        keys(&self.trust)
+    }
+}
+
+/// As many keys as a stage0 takes.
+pub(crate) fn keys(files: &[PathBuf]) -> &[PathBuf] {
+    if files.len() > MAX_KEYS {
+        usage(&format!("a stage0 takes at most {MAX_KEYS} keys with --trust"))
+    }
+    files
 }
 
 #[derive(clap::Args, Debug)]
@@ -168,6 +203,46 @@ impl From<CodecArg> for Codec {
             CodecArg::Zstd => Self::Zstd,
             CodecArg::Lz4 => Self::Lz4,
             CodecArg::None => Self::None,
+        }
+    }
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ProtocolArg {
+    /// What the kernel and the domain make of it
+    Auto,
+    /// Xen's PVH: 32-bit, paging off
+    Pvh,
+    /// As Xen starts a paravirtualised domain
+    Pv,
+    /// mstrap's own: each segment mapped where it was linked
+    Direct,
+}
+
+impl From<ProtocolArg> for Option<Protocol> {
+    fn from(arg: ProtocolArg) -> Self {
+        match arg {
+            ProtocolArg::Auto => None,
+            ProtocolArg::Pvh => Some(Protocol::Pvh),
+            ProtocolArg::Pv => Some(Protocol::Pv),
+            ProtocolArg::Direct => Some(Protocol::Direct),
+        }
+    }
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MapArg {
+    /// In a row, from its virtual base on
+    Linear,
+    /// So, and each segment where it was linked too
+    Segments,
+}
+
+impl From<MapArg> for Mapping {
+    fn from(arg: MapArg) -> Self {
+        match arg {
+            MapArg::Linear => Self::Linear,
+            MapArg::Segments => Self::Segments,
         }
     }
 }
@@ -285,6 +360,11 @@ mod tests {
             &["pack", "vmlinuz", "-o", "image", "--codec", "gzip"],
             &["pack", "vmlinuz", "-o", "image", "--allow-arg", "quiet"],
             &["pack", "vmlinuz", "-o", "image", "--virt-base", "0xx"],
+            &["pack", "vmlinuz", "-o", "image", "--sign"],
+            &["pack", "key"],
+            &["pack", "sign", "image"],
+            &["pack", "vmlinuz", "-o", "image", "--protocol", "multiboot"],
+            &["pack", "vmlinuz", "-o", "image", "--map", "all"],
             &["pack", "info"],
             &["pack", "stage0"],
         ] {

@@ -6,11 +6,12 @@ use anyhow::Context;
 use pack::check::{Verdict, check};
 use pack::domain::{Domain, Kind};
 use pack::image::{self, Image};
+use pack::key;
 use pack::stage0;
 use shared::kernel::Entry;
 use shared::memory::MIB;
 
-use super::args::{BuilderArg, KindArg, memory};
+use super::args::{BuilderArg, KindArg, keys, memory};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct CheckArgs {
@@ -28,12 +29,16 @@ pub(crate) struct CheckArgs {
     /// What the builder gives as its command line
     #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, allow_hyphen_values = true)]
     extra: String,
+    /// The public keys that the domain's stage0 trusts; at most four
+    #[arg(long, value_name = "PUB", num_args = 1..)]
+    trust: Vec<PathBuf>,
 }
 
 /// Says whether the pack would boot.
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let kind = Kind::from(args.kind);
-    let domain = Domain { kind, builder: args.builder.into(), memory: args.memory, cmdline: &args.extra };
+    let trust = key::trusting(keys(&args.trust))?;
+    let domain = Domain { trust, kind, builder: args.builder.into(), memory: args.memory, cmdline: &args.extra };
     let name = || args.image.display().to_string();
     let bytes = image::read(&args.image)?;
     let image = Image::parse(&bytes).with_context(name)?;

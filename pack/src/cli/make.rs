@@ -11,13 +11,14 @@ use pack::identity::Identity;
 use pack::image::Image;
 use pack::info::{Contents, KernelInfo};
 use pack::input::InputCause;
+use pack::key::PrivateKey;
 use pack::open::{self, Layer, Opened};
 use pack::output::Output;
 use pack::stage0;
-use shared::kernel::Decisions;
+use shared::kernel::{Decisions, Protocol};
 use shared::memory::Virt;
 
-use super::args::MakeArgs;
+use super::args::{MakeArgs, ProtocolArg};
 use super::kernel;
 use super::text::{percent, size};
 
@@ -25,8 +26,10 @@ use super::text::{percent, size};
 pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
     let (path, image) = args.files();
     let level = args.level();
-    let inputs: Vec<&Path> = [Some(path.as_path()), args.initrd.as_deref()].into_iter().flatten().collect();
+    let inputs = [Some(path.as_path()), args.initrd.as_deref(), args.sign.as_deref()];
+    let inputs: Vec<&Path> = inputs.into_iter().flatten().collect();
     let output = Output::new(&image, &inputs)?;
+    let key = args.sign.as_deref().map(PrivateKey::read).transpose()?;
     let opened = open::open(&path)?;
     let origin = Origin::of(&opened);
     let modules = args.initrd.as_deref().map(initrd).transpose()?;
@@ -39,16 +42,20 @@ pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
         decisions: Decisions {
             entry: args.entry.map(Into::into).unwrap_or_default(),
             virt_base: args.virt_base.map(Virt),
-            ..Decisions::default()
+            protocol: args.protocol.into(),
+            mapping: args.map.into(),
         },
-        locked: args.lock_cmdline,
+        locked: args.lock_cmdline || key.is_some(),
         allowed: args.allow_arg,
     };
     let bar = progress_bar(request.elf.len() as u64);
-    let built = request.build(&|bytes| bar.inc(bytes)).with_context(|| path.display().to_string())?;
+    let mut built = request.build(&|bytes| bar.inc(bytes)).with_context(|| path.display().to_string())?;
     bar.finish_and_clear();
+    if let Some(key) = key {
+        key.sign(&mut built.pack).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    }
     output.write(&built.pack)?;
-    super::print(&summary(&path, &image, &origin, &built)?)?;
+    super::print(&summary(&path, &image, &origin, &built, args.protocol)?)?;
     Ok(())
 }
 
@@ -81,7 +88,13 @@ impl Origin {
 }
 
 /// Says what came in and what went out, how it can be entered and what memory it needs.
-fn summary(path: &Path, output: &Path, origin: &Origin, built: &Built) -> anyhow::Result<String> {
+fn summary(
+    path: &Path,
+    output: &Path,
+    origin: &Origin,
+    built: &Built,
+    protocol: ProtocolArg,
+) -> anyhow::Result<String> {
     let image = Image::parse(&built.pack)?;
     let contents = Contents::of(&image)?;
     let member = image.manifest.kernel();
@@ -97,7 +110,13 @@ fn summary(path: &Path, output: &Path, origin: &Origin, built: &Built) -> anyhow
     }
     writeln!(out, "pack       {}: {}", output.display(), size(contents.pack_len))?;
     writeln!(out, "digest     sha256:{}", contents.digest)?;
+    if let Some(signature) = contents.signature {
+        writeln!(out, "signature  {} by key {}", signature.algorithm, signature.key_id)?;
+    }
     let info = KernelInfo::of(&built.reading, origin.identity.clone(), stage0::EMBEDDED, &image.manifest);
+    if protocol == ProtocolArg::Auto && built.reading.decisions.protocol == Some(Protocol::Direct) {
+        writeln!(out, "protocol   direct, as the kernel says nothing to Xen: for PVH domains")?;
+    }
     kernel::brief(&mut out, &info)?;
     Ok(out)
 }

@@ -7,6 +7,7 @@ mod draw;
 mod extract;
 mod info;
 mod kernel;
+mod key;
 mod make;
 mod run;
 mod share;
@@ -31,6 +32,8 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Xl(args)) => xl::run(&args),
         Some(Command::Extract(args)) => extract::run(&args),
+        Some(Command::Key { command }) => key::run(&command),
+        Some(Command::Sign(args)) => key::sign(&args),
         Some(Command::Share(args)) => share::run(&args),
         Some(Command::Run(args)) => return run::run(&args),
         Some(Command::Diff(args)) => return diff::run(&args),

@@ -16,6 +16,7 @@ use pack::open;
 use pack::stage0;
 use shared::format::{Codec, MAGIC};
 use shared::memory::Builder;
+use shared::trust::TrustSlot;
 
 use super::args::{memory, usage};
 use super::xl::usual_memory;
@@ -93,7 +94,7 @@ impl TierArg {
             Self::XenPv => (Kind::Pv, Builder::Xen),
             Self::XenPvh => (Kind::Pvh, Builder::Xen),
         };
-        Domain { kind, builder, memory, cmdline }
+        Domain { kind, builder, memory, cmdline, trust: TrustSlot::EMPTY }
     }
 }
 

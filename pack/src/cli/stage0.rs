@@ -1,8 +1,10 @@
 //! `pack stage0 -o FILE`, and which stage0 is meant.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use pack::info::hex;
+use pack::key;
 use pack::output::Output;
 use pack::stage0;
 
@@ -11,14 +13,22 @@ use super::text::size;
 
 /// Writes stage0.
 pub(super) fn run(args: &Stage0Args) -> anyhow::Result<()> {
-    let inputs: Vec<&Path> = args.stage0.as_deref().into_iter().collect();
+    let inputs: Vec<&Path> = args.stage0.iter().chain(args.trust()).map(PathBuf::as_path).collect();
     let output = Output::new(&args.output, &inputs)?;
-    let image = match &args.stage0 {
+    let mut image = match &args.stage0 {
         Some(path) => stage0::read(path)?,
         None => stage0::EMBEDDED.to_vec(),
     };
+    let keys = key::trusting(args.trust())?;
+    if !args.trust().is_empty() {
+        stage0::trust(&mut image, &keys).context("stage0")?;
+    }
     output.write(&image).context("stage0")?;
     let (output, size) = (args.output.display(), size(image.len() as u64));
-    super::print(&format!("stage0  {output}: {size}\ndigest  sha256:{}\n", stage0::digest(&image)))?;
+    let mut text = format!("stage0  {output}: {size}\ndigest  sha256:{}\n", stage0::digest(&image));
+    for key in keys.trusted() {
+        text += &format!("trusts  key {}\n", hex(&key.id()));
+    }
+    super::print(&text)?;
     Ok(())
 }

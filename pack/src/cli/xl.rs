@@ -11,6 +11,7 @@ use pack::output::Output;
 use pack::stage0;
 use pack::xl::{DomainFile, name_of};
 use shared::memory::{Builder, MIB};
+use shared::trust::TrustSlot;
 
 use super::args::{KindArg, memory};
 
@@ -91,7 +92,8 @@ pub(super) fn run(args: &XlArgs) -> anyhow::Result<()> {
 /// The kind of domain in which the pack would boot: the one that was asked for, else the first that does.
 fn choose(args: &XlArgs, image: &Image<'_>) -> anyhow::Result<(Kind, Verdict)> {
     let with = |kind| {
-        let domain = Domain { kind, builder: Builder::Xen, memory: args.memory, cmdline: &args.extra };
+        let domain =
+            Domain { kind, builder: Builder::Xen, memory: args.memory, cmdline: &args.extra, trust: TrustSlot::EMPTY };
         check(image, stage0::EMBEDDED, &domain).map(|verdict| (kind, verdict))
     };
     if let Some(kind) = args.kind {

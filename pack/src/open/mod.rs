@@ -78,12 +78,17 @@ pub fn open(path: &Path) -> Result<Opened, OpenError> {
 
 /// Opens a kernel file whose bytes are in memory. An error comes with the layers that could be opened before it.
 pub fn open_bytes(bytes: Vec<u8>) -> Result<Opened, (Vec<Layer>, OpenCause)> {
+    open_bytes_within(bytes, MAX_KERNEL)
+}
+
+/// The same, where no layer may decode to more than `limit` bytes.
+pub fn open_bytes_within(bytes: Vec<u8>, limit: u64) -> Result<Opened, (Vec<Layer>, OpenCause)> {
     let file_len = bytes.len() as u64;
     let mut layers = Vec::new();
     let mut linux_version = None;
     let mut bytes = bytes;
     loop {
-        match peel(&bytes, &mut layers, &mut linux_version) {
+        match peel(&bytes, limit, &mut layers, &mut linux_version) {
             Ok(None) => break,
             Ok(Some(inner)) => bytes = inner,
             Err(cause) => return Err((layers, cause)),
@@ -101,7 +106,12 @@ enum Kind {
 }
 
 /// Takes one layer off, and notes it; `None` if `bytes` are an ELF file.
-fn peel(bytes: &[u8], layers: &mut Vec<Layer>, version: &mut Option<String>) -> Result<Option<Vec<u8>>, OpenCause> {
+fn peel(
+    bytes: &[u8],
+    limit: u64,
+    layers: &mut Vec<Layer>,
+    version: &mut Option<String>,
+) -> Result<Option<Vec<u8>>, OpenCause> {
     let kind = recognize(bytes)?;
     if let Kind::Elf = kind {
         check_elf(bytes)?;
@@ -120,7 +130,7 @@ fn peel(bytes: &[u8], layers: &mut Vec<Layer>, version: &mut Option<String>) -> 
         }
         Kind::Compressed(compression) => {
             layers.push(Layer::Compressed(compression));
-            Ok(Some(decompress(compression, bytes, MAX_KERNEL)?))
+            Ok(Some(decompress(compression, bytes, limit)?))
         }
     }
 }
@@ -142,30 +152,66 @@ fn recognize(bytes: &[u8]) -> Result<Kind, OpenCause> {
     Err(OpenCause::unknown(bytes))
 }
 
-/// Decodes the streams of one compression that `bytes` begin with, one after the other, to at most `limit` bytes (and
-/// [`HEAD`]). What follows them is ignored: Linux appends the decoded size to the payload of a bzImage.
+/// Bytes of a decoded layer that are kept before its length is known. A kernel of a distribution has less; of what has more, the
+/// rest is decoded twice, so that one that exceeds the limit takes no memory for it.
+const KEPT: u64 = 128 << 20;
+
+/// Decodes the streams of one compression that `bytes` begin with, one after the other, to at most `limit` bytes. What
+/// follows them is ignored: Linux appends the decoded size to the payload of a bzImage.
 fn decompress(compression: Compression, bytes: &[u8], limit: u64) -> Result<Vec<u8>, OpenCause> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => OpenCause::TruncatedStream { compression },
-        _ => OpenCause::CorruptStream { compression, error },
-    };
-    let mut rest = bytes;
-    let mut out = Vec::new();
-    loop {
-        let mut reader = compression.reader(&mut rest).map_err(failed)?;
-        if out.is_empty() {
-            reader.by_ref().take(HEAD).read_to_end(&mut out).map_err(failed)?;
-            recognize(&out)?;
+    decompress_keeping(compression, bytes, limit, KEPT)
+}
+
+fn decompress_keeping(compression: Compression, bytes: &[u8], limit: u64, kept: u64) -> Result<Vec<u8>, OpenCause> {
+    let mut decoded = Decoded { content: Vec::new(), len: 0, kept };
+    decoded.take(compression, bytes, limit)?;
+    if decoded.len <= kept {
+        return Ok(decoded.content);
+    }
+    let whole = Vec::with_capacity(usize::try_from(decoded.len).unwrap_or(0));
+    let mut decoded = Decoded { content: whole, len: 0, kept: limit };
+    decoded.take(compression, bytes, limit)?;
+    Ok(decoded.content)
+}
+
+/// What came out of a decoder: the first bytes of it, and how many there are in all.
+struct Decoded {
+    content: Vec<u8>,
+    len: u64,
+    kept: u64,
+}
+
+impl Decoded {
+    fn take(&mut self, compression: Compression, bytes: &[u8], limit: u64) -> Result<(), OpenCause> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => OpenCause::TruncatedStream { compression },
+            _ => OpenCause::CorruptStream { compression, error },
+        };
+        let mut rest = bytes;
+        loop {
+            let mut reader = compression.reader(&mut rest).map_err(failed)?;
+            if self.len == 0 {
+                self.read(&mut reader.by_ref().take(HEAD)).map_err(failed)?;
+                recognize(&self.content)?;
+            }
+            let room = limit.saturating_sub(self.len);
+            self.read(&mut reader.by_ref().take(room + 1)).map_err(failed)?;
+            drop(reader);
+            if self.len > limit {
+                return Err(InputCause::TooLarge { limit }.into());
+            }
+            if !compression.continues(rest) {
+                return Ok(());
+            }
         }
-        let room = limit.saturating_sub(out.len() as u64);
-        reader.by_ref().take(room + 1).read_to_end(&mut out).map_err(failed)?;
-        drop(reader);
-        if out.len() as u64 > limit {
-            return Err(InputCause::TooLarge { limit }.into());
-        }
-        if !compression.continues(rest) {
-            return Ok(out);
-        }
+    }
+
+    /// Takes all that `reader` gives.
+    fn read(&mut self, mut reader: &mut dyn Read) -> io::Result<()> {
+        let room = self.kept.saturating_sub(self.len);
+        let taken = Read::take(&mut reader, room).read_to_end(&mut self.content)?;
+        self.len += taken as u64 + io::copy(reader, &mut io::sink())?;
+        Ok(())
     }
 }
 
@@ -200,6 +246,8 @@ mod tests {
         assert!(decompress(Compression::Zstd, &frame, limit).unwrap() == elf);
         let one_less = decompress(Compression::Zstd, &frame, limit - 1);
         assert!(matches!(one_less, Err(OpenCause::Input(InputCause::TooLarge { .. }))));
+        // Decoded once or twice, it is the same.
+        assert!(decompress_keeping(Compression::Zstd, &frame, limit, 5000).unwrap() == elf);
         // However many frames there are.
         let many = decompress(Compression::Zstd, &frame.repeat(1000), 2 * limit);
         assert!(matches!(many, Err(OpenCause::Input(InputCause::TooLarge { .. }))));

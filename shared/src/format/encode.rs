@@ -12,7 +12,7 @@ use super::error::FormatError;
 use super::header::manifest_digest;
 use super::wire::{
     Codec, DECISION_LOCKED, DECISION_VIRT_BASE, DIGEST_START, FrameEntry, HEADER_LEN, Header, MemberEntry, MemberKind,
-    SignatureSlot, StringEntry, WireDecisions,
+    SIGNATURE_END, SIGNATURE_START, SignatureAlgorithm, SignatureSlot, StringEntry, WireDecisions,
 };
 use super::{MAGIC, VERSION};
 use crate::kernel::{Decisions, EntryRule, Mapping, Protocol};
@@ -207,6 +207,17 @@ fn place(members: &mut [MemberEntry], manifest_len: u64) -> u64 {
         }
     }
     free
+}
+
+/// Puts an Ed25519 signature of the pack's digest, made by the key with this id, into its signature slot, in the place of
+/// any other. Refused is what is no pack, or would be none with it.
+pub fn put_signature(pack: &mut [u8], key_id: [u8; 32], value: [u8; 64]) -> Result<(), FormatError> {
+    let available = pack.len() as u64;
+    Manifest::parse(pack, available)?;
+    let algorithm = U32::new(SignatureAlgorithm::Ed25519.number());
+    let slot = SignatureSlot { algorithm, reserved: U32::new(0), key_id, value };
+    pack[SIGNATURE_START..SIGNATURE_END].copy_from_slice(slot.as_bytes());
+    Manifest::parse(pack, available).map(|_| ())
 }
 
 fn verbatim(kind: MemberKind, name: StringEntry, content: &[u8]) -> MemberEntry {

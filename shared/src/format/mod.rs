@@ -116,7 +116,7 @@ mod wire;
 
 pub use decode::{Frame, Manifest, Member};
 #[cfg(any(test, feature = "std"))]
-pub use encode::{EncodedFrame, EncodedKernel, EncodedModule, PackContent};
+pub use encode::{EncodedFrame, EncodedKernel, EncodedModule, PackContent, put_signature};
 pub use error::{FormatError, Part};
 pub use wire::{Codec, HEADER_LEN, MemberKind, SignatureAlgorithm, SignatureSlot};
 

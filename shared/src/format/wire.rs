@@ -28,6 +28,9 @@ pub(super) struct Header {
 
 /// Where the digest lies in the header: with the signature slot, what the digest does not cover.
 pub(super) const DIGEST_START: usize = core::mem::offset_of!(Header, digest);
+/// Where the signature slot lies in the header.
+#[cfg(any(test, feature = "std"))]
+pub(super) const SIGNATURE_START: usize = core::mem::offset_of!(Header, signature);
 /// The first byte behind the signature slot.
 pub(super) const SIGNATURE_END: usize = core::mem::offset_of!(Header, reserved_end);
 

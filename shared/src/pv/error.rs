@@ -16,11 +16,12 @@ pub enum PvError {
     OnlyDom0,
     /// The kernel does not say that it can be the initial domain's, and this is that one.
     NeverDom0,
-    /// The linear mapping reaches past the end of the address space.
+    /// The linear mapping, or that of the list of frames, reaches past the end of the addresses that there are, or one into
+    /// the other.
     BeyondAddresses {
         /// Where it begins.
         base: Virt,
-        /// Bytes before the page tables.
+        /// Bytes of it, at least; of the linear mapping those before the page tables.
         used: u64,
     },
 }
@@ -38,7 +39,7 @@ impl fmt::Display for PvError {
             Self::NeverDom0 => f.write_str("kernel: SUPPORTED_FEATURES without 'dom0', which this domain needs"),
             Self::BeyondAddresses { base, used } => write!(
                 f,
-                "kernel lies too high: linear mapping, expected an end below 2^64, found {used:#x} bytes and tables at {base}"
+                "no such addresses: mapping, expected free canonical ones, found {used:#x} bytes and more at {base}"
             ),
         }
     }

@@ -11,7 +11,7 @@ pub use need::{PvNeedError, PvWanted, SimulatedPv, pv_memory_need, simulated_pv}
 
 use crate::kernel::PvLayout;
 use crate::memory::{GIB, MIB, PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
-use tables::{Order, Tables, table_count};
+use tables::{Order, Tables, exist, table_count};
 
 /// Bytes of a frame's entry in the list of frames.
 const P2M_ENTRY: u64 = 8;
@@ -127,6 +127,10 @@ impl StartOfDay {
             PvBuilder::Toolstack => toolstack_end(pv.virt_base, cursor.next)?,
             PvBuilder::Xen { .. } => xen_end(pv.virt_base, cursor.next)?,
         };
+        let not_there = |base, used| Err(PvError::BeyondAddresses { base, used });
+        if !exist(pv.virt_base, mapped_end.0) {
+            return not_there(pv.virt_base, cursor.next);
+        }
         let linear = PhysRange::new(Phys(0), mapped_end).unwrap_or_default();
         let tables_at = cursor.take(table_count(pv.virt_base, linear.len()) * PAGE_SIZE)?;
         let mut tables = Tables::new(order, tables_at.start().pfn(), pv.virt_base, linear);
@@ -143,6 +147,10 @@ impl StartOfDay {
         let mut p2m_tables = PhysRange::EMPTY;
         let mut first_p2m = if is_xen { Phys(whole + module_at.len()) } else { Phys(0) };
         if let Some(at) = init_p2m {
+            // The linear mapping begins above.
+            if !exist(at, p2m_len) || at.0 + p2m_len > pv.virt_base.0 {
+                return not_there(at, p2m_len);
+            }
             let tables_len = tables.missing(at, p2m_len) * PAGE_SIZE;
             if is_xen {
                 cursor.next = first_p2m.0;
@@ -232,5 +240,48 @@ fn xen_end(base: Virt, used: u64) -> Result<Phys, PvError> {
             return Ok(Phys(len));
         }
         tables += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Features;
+
+    fn laid_out(virt_base: u64, init_p2m: Option<u64>) -> Result<StartOfDay, PvError> {
+        let layout = PvLayout {
+            virt_base: Virt(virt_base),
+            paddr_offset: 0,
+            virt_kstart: Virt(0),
+            virt_kend: Virt(0),
+            virt_entry: Virt(0),
+            hypercall_page: None,
+            init_p2m: init_p2m.map(Virt),
+            hv_start_low: None,
+            mod_start_pfn: true,
+            features: Features::default(),
+            pae: Default::default(),
+        };
+        let kernel = PhysRange::sized(Phys(MIB), MIB).unwrap();
+        let domain = PvDomain { nr_pages: 64 * MIB / PAGE_SIZE, builder: PvBuilder::Toolstack };
+        StartOfDay::new(&layout, kernel, 0, &domain)
+    }
+
+    #[test]
+    fn addresses_that_do_not_exist_are_refused() {
+        let base = 0xffff_ffff_8000_0000;
+        assert!(laid_out(base, Some(0x80_0000_0000)).is_ok());
+        for (base, init_p2m) in [
+            (0xffff_ffff_f000, None),
+            (0x7fff_ffe0_0000, None),
+            (0x8000_0000_0000, None),
+            (base, Some(0x7fff_ffff_f000)),
+            (base, Some(0xffff_0000_0000)),
+            // The list would reach into the linear mapping.
+            (base, Some(base - PAGE_SIZE)),
+        ] {
+            let found = laid_out(base, init_p2m);
+            assert!(matches!(found, Err(PvError::BeyondAddresses { .. })), "{base:#x} {init_p2m:x?}: {found:?}");
+        }
     }
 }

@@ -27,10 +27,10 @@ struct Level {
 }
 
 impl Level {
-    /// The tables that the addresses `first` to `last` need.
+    /// The tables that the addresses `first` to `last` need; one where they are none that [`exist`].
     const fn of(level: u32, first: u64, last: u64) -> Self {
         let (first, last) = (slot(level, first), slot(level, last));
-        Self { first, count: last - first + 1 }
+        Self { first, count: last.saturating_sub(first) + 1 }
     }
 
     const fn end(self) -> u64 {
@@ -87,6 +87,14 @@ pub struct Tables {
     order: Order,
     top: Pfn,
     mappings: heapless::Vec<Mapping, MAX_MAPPINGS>,
+}
+
+/// Whether there are `len` addresses (at least one) from `virt` on: canonical ones (Intel SDM volume 1, 3.3.7.1), and none
+/// of the two halves in one.
+pub const fn exist(virt: Virt, len: u64) -> bool {
+    let last = virt.0.wrapping_add(len - 1);
+    let (first_half, last_half) = (virt.0 as i64 >> (VIRT_BITS - 1), last as i64 >> (VIRT_BITS - 1));
+    last >= virt.0 && first_half == last_half && matches!(first_half, 0 | -1)
 }
 
 /// Tables that a mapping of `len` bytes (at least one) from `virt` on needs, the top one among them.
@@ -208,6 +216,21 @@ mod tests {
 
     fn memory(len: u64) -> PhysRange {
         PhysRange::sized(Phys(0), len).unwrap()
+    }
+
+    #[test]
+    fn addresses_exist_in_one_half_or_the_other() {
+        for (virt, len, expected) in [
+            (0, 1, true),
+            (0x7fff_ffff_f000, 0x1000, true),
+            (0x7fff_ffff_f000, 0x1001, false),
+            (0x8000_0000_0000, 1, false),
+            (0xffff_7fff_ffff_f000, 0x1001, false),
+            (0xffff_8000_0000_0000, 1 << 47, true),
+            (0xffff_ffff_ffff_f000, 0x1001, false),
+        ] {
+            assert_eq!(exist(Virt(virt), len), expected, "{virt:#x}, {len:#x}");
+        }
     }
 
     /// The order of Xen's `dom0_construct_pv`, as a walk.

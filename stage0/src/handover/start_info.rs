@@ -56,7 +56,7 @@ pub enum HandOverError {
         /// Where.
         entry: Virt,
     },
-    /// A PV kernel's hypercall page is not in its memory.
+    /// A PV kernel's hypercall page is not in its memory, up to its end.
     HypercallPage {
         /// Where.
         at: Virt,
@@ -79,7 +79,7 @@ impl fmt::Display for HandOverError {
                 write!(f, "entry is out of reach: kernel, expected within 2 GiB of its boot stack, found {entry}")
             }
             Self::HypercallPage { at } => {
-                write!(f, "hypercall page is misplaced: kernel, expected within the domain's memory, found {at}")
+                write!(f, "hypercall page is misplaced: kernel, expected no later than its end, found {at}")
             }
             Self::NoLayout => {
                 f.write_str("frames are missing: domain, expected one for each page laid out, found holes")

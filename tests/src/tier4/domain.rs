@@ -37,6 +37,8 @@ pub enum Act {
     Run,
     /// The same so many times in a row; it is destroyed each time. [`crate::Outcome::free_memory`] is of before and after.
     Repeat(u32),
+    /// It is created, and runs to its end; its console reads the machine's input, and is shown while it runs.
+    Talk,
     /// It is created, and runs to its end, while the console daemon is stopped, so that nobody reads its console.
     Unread,
     /// A guest that stays (see [`crate::initrd::STAY`]) is rebooted once it is up, and shut down once it is up again.
@@ -51,6 +53,7 @@ impl Act {
         match self {
             Self::Run => ("run", 1),
             Self::Repeat(times) => ("repeat", times),
+            Self::Talk => ("talk", 1),
             Self::Unread => ("unread", 1),
             Self::Reboot => ("reboot", 1),
             Self::Save => ("save", 1),

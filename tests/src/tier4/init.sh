@@ -113,6 +113,21 @@ save() {
     xl shutdown "$name" && ended
 }
 
+# What the domain writes is sent as it comes, and it is given what is typed.
+talk() {
+    create || return 1
+    until [ -e "$console" ]; do busybox sleep 1; done
+    busybox tail -n +1 -f "$console" >&3 &
+    joined=$!
+    look
+    xenconsole "$domid" --type pv --interactive </dev/ttyS1 >/dev/null &
+    joined="$joined $!"
+    ended
+    settled "$console"
+    busybox sleep 2
+    kill $joined
+}
+
 # run NUMBER NAME SECONDS ACT TIMES: one domain.
 job() {
     number=$1 name=$2 seconds=$3 act=$4 times=$5 domid=none state=none
@@ -122,7 +137,7 @@ job() {
     : >/xl.log
     $act >>/xl.log 2>&1
     seconds=$(($(now) - start))
-    if [ -e "$console" ]; then
+    if [ "$act" != talk ] && [ -e "$console" ]; then
         settled "$console"
         busybox cat "$console" >&3
     fi

@@ -132,6 +132,10 @@ fn write_hypercall_page(machine: &mut Pv, loaded: &Loaded<'_>) -> Result<(), Han
         return Ok(());
     };
     let page = Phys(at.0.wrapping_sub(base.0)).align_down(PAGE_SIZE);
+    // What follows the kernel holds what it is handed, or stage0 itself.
+    if page >= loaded.place().end() {
+        return Err(HandOverError::HypercallPage { at });
+    }
     let mfn = mfn(machine.memory(), page.pfn()).map_err(|_| HandOverError::HypercallPage { at })?;
     machine.fill_hypercall_page(mfn);
     Ok(())

@@ -1,0 +1,4 @@
+//! See [`fuzz::notes`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::notes::run(data));

@@ -1,0 +1,325 @@
+//! All that stage0 does between its entry and the kernel's, in a domain that watches every write.
+//!
+//! The kernel is any file, the pack anything that a packer could make of it, the builder whoever likes. Either stage0 refuses,
+//! or the kernel lies where its plan says, byte for byte, its modules are whole, and it is handed what it was promised.
+
+use harness::agreement;
+use shared::cmdline::{self, Options};
+use shared::direct::Map;
+use shared::format::{
+    Codec, EncodedFrame, EncodedKernel, EncodedModule, Frame, MAX_FRAME_LEN, MAX_MANIFEST_LEN, Manifest, PackContent,
+};
+use shared::kernel::{Kernel, Protocol, SliceFile};
+use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Virt, shifted};
+use shared::pv::{PvBuilder, PvDomain};
+use shared::trust::TrustSlot;
+use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
+use stage0::boot::{Domain, Loaded, Pv, load};
+use stage0::handover::{Module, PvhHandover, write_block, write_start_info};
+use stage0::load::Meter;
+use stage0::platform::handed::Handed;
+use zerocopy::IntoBytes;
+
+use crate::domain::{IMAGE, LEN, Still, Watched};
+use crate::input::Input;
+use crate::{kernel, seal, seeds};
+
+/// Bytes of decisions and the like that stand before the kernel file.
+pub const HEAD: usize = 128;
+
+/// Where stage0 is linked: the address of pseudo-physical 0 in a PV domain.
+const VIRT_BASE: Virt = Virt(0xffff_ffff_8000_0000);
+const START_INFO: u64 = 0x6000;
+const MODLIST: u64 = 0x6100;
+const MEMMAP: u64 = 0x7000;
+const CMDLINE: u64 = 0x8000;
+
+/// [`HEAD`] bytes that say what is done with it, then a kernel file.
+pub fn run(data: &[u8]) {
+    let mut input = Input::new(data);
+    let mut head = Input::new(input.bytes(HEAD));
+    let elf = input.rest();
+    let Some(pack) = pack(&mut head, elf) else { return };
+    let Some(built) = Built::of(&mut head, pack) else { return };
+    built.start();
+}
+
+/// A pack of `elf`, cut and damaged as the input says.
+fn pack(head: &mut Input<'_>, elf: &[u8]) -> Option<Vec<u8>> {
+    let (codec, cut, flags) = (head.u8(), head.u8(), head.u8());
+    let codec = Codec::from_number(u32::from(codec % 3))?;
+    let decisions = kernel::decisions(head);
+    let mut ends: Vec<usize> = vec![0, elf.len()];
+    match cut % 4 {
+        1 => ends.extend((1..elf.len()).step_by(usize::from(cut) * 64 + 1)),
+        2 => {}
+        _ => {
+            let cuts = Kernel::cuts(&mut SliceFile(elf)).ok()?;
+            ends.extend(cuts.iter().flat_map(|range| [range.offset() as usize, range.end() as usize]));
+        }
+    }
+    ends.sort_unstable();
+    ends.dedup();
+    let pieces = ends.windows(2).flat_map(|pair| elf[pair[0]..pair[1]].chunks(MAX_FRAME_LEN as usize));
+    let frames = pieces.take(2000).map(|piece| frame(codec, piece)).collect::<Option<Vec<_>>>()?;
+    let module = |n: u8| EncodedModule { name: "m".into(), content: vec![n; usize::from(flags) * 61 + 1] };
+    let content = PackContent {
+        kernel: EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames },
+        cmdline: (flags & 1 != 0).then(|| "of the \"pack\" quiet".into()),
+        modules: (0..(flags >> 1) % 4).map(module).collect(),
+        decisions,
+        locked: flags & 8 != 0,
+        allowed: if flags & 16 == 0 { vec![] } else { vec!["a=*".into(), "b".into()] },
+    };
+    let mut pack = content.encode().ok()?;
+    let (count, seal) = (head.u8() % 4, head.u8() % 4);
+    for _ in 0..4 {
+        let (at, value) = (head.u32() as usize % pack.len(), head.u8());
+        // Of the tables and the first frames, mostly.
+        let at = if value & 1 == 0 { at % pack.len().min(2048) } else { at };
+        if count != 0 {
+            pack[at] ^= value;
+        }
+    }
+    match seal {
+        1 | 2 => seal::all(&mut pack),
+        3 => seal::manifest(&mut pack),
+        _ => {}
+    }
+    Some(pack)
+}
+
+fn frame(codec: Codec, piece: &[u8]) -> Option<EncodedFrame> {
+    let stored = match codec {
+        Codec::None => piece.to_vec(),
+        Codec::Lz4 => lz4_flex::block::compress(piece),
+        Codec::Zstd => seeds::zstd_frame(piece, 1),
+    };
+    Some(EncodedFrame { content_len: u32::try_from(piece.len()).ok()?, codec, stored })
+}
+
+/// What a builder did.
+struct Built {
+    pv: Option<PvDomain>,
+    memmap: Vec<HvmMemmapEntry>,
+    /// Address and bytes; the pack first.
+    modules: Vec<(u64, Vec<u8>)>,
+    cmdline: Vec<u8>,
+    rsdp: u64,
+    version: u32,
+}
+
+fn region(start: u64, len: u64, kind: u32) -> HvmMemmapEntry {
+    HvmMemmapEntry { addr: start.into(), size: len.into(), kind: kind.into(), reserved: 0.into() }
+}
+
+impl Built {
+    fn of(head: &mut Input<'_>, pack: Vec<u8>) -> Option<Self> {
+        let flags = head.u8();
+        let place = |head: &mut Input<'_>| (u64::from(head.u16()) * PAGE_SIZE) % LEN;
+        let mut pack_at = place(head);
+        if pack_at < 2 * MIB {
+            pack_at = (LEN - pack.len() as u64 - (pack_at + 1)) & !(PAGE_SIZE - 1);
+        }
+        let ram = if flags & 1 == 0 { LEN } else { place(head).max(2 * MIB) };
+        let mut memmap = vec![region(0, 0x9f000, 1), region(MIB, ram - MIB, 1)];
+        for _ in 0..(flags >> 1) % 4 {
+            let kind = u32::from(head.u8() % 3);
+            memmap.push(region(head.address(), head.address(), kind));
+        }
+        let mut modules = vec![(pack_at, pack)];
+        for n in 0..(flags >> 3) % 4 {
+            let (at, len) = (place(head) + u64::from(head.u16() % 4096), head.u16());
+            // One that is not put there is whatever lies there.
+            let content = if head.one_in(4) { vec![] } else { vec![n | 0x80; usize::from(len)] };
+            modules.push((at, content));
+        }
+        let texts: [&[u8]; 4] = [b"", b"a=1 c b", b"stage0.quiet d \"e f\" stage0.timing", b"stage0.other \xff"];
+        let cmdline = texts[usize::from(head.u8() % 8).min(3)].to_vec();
+        let rsdp = if flags & 0x80 == 0 { 0 } else { head.address() };
+        let pv = (flags & 0x40 != 0).then_some(PvDomain { nr_pages: ram / PAGE_SIZE, builder: PvBuilder::Toolstack });
+        Some(Self { pv, memmap, modules, cmdline, rsdp, version: u32::from(head.u8() % 3) })
+    }
+
+    /// Puts everything into memory.
+    fn build(&self, machine: &mut Watched) -> bool {
+        let guest = &mut machine.guest;
+        let mut done = self.modules.iter().rev().all(|(at, content)| guest.put(*at, content));
+        for (n, (at, content)) in (0..).zip(&self.modules) {
+            let size = if content.is_empty() { 0x1234 } else { content.len() as u64 };
+            let entry = HvmModlistEntry { paddr: (*at).into(), size: size.into(), ..Default::default() };
+            done &= guest.put(MODLIST + n * 32, entry.as_bytes());
+        }
+        done &= guest.put(MEMMAP, self.memmap.as_bytes());
+        done &= guest.put(CMDLINE, &[&self.cmdline[..], &[0]].concat());
+        let info = HvmStartInfo {
+            magic: START_INFO_MAGIC.into(),
+            version: self.version.into(),
+            nr_modules: (self.modules.len() as u32).into(),
+            modlist_paddr: MODLIST.into(),
+            cmdline_paddr: CMDLINE.into(),
+            rsdp_paddr: self.rsdp.into(),
+            memmap_paddr: MEMMAP.into(),
+            memmap_entries: (self.memmap.len() as u32).into(),
+            ..Default::default()
+        };
+        done && guest.put(START_INFO, info.as_bytes())
+    }
+
+    /// Starts stage0 there, and looks at what it leaves.
+    fn start(&self) {
+        let mut machine = Watched { guest: Default::default(), ram: Default::default(), arranged: false };
+        if !self.build(&mut machine) {
+            return;
+        }
+        let mut handed = Handed::EMPTY;
+        let known = self.memmap.clone();
+        let ask = |memmap: &mut stage0::platform::handed::Memmap| memmap.extend_from_slice(&known).is_ok();
+        if handed.read(&machine.guest, Phys(START_INFO), ask).is_err() {
+            return;
+        }
+        let Ok(options) = cmdline::options(&handed.cmdline) else { return };
+        let Ok(ram) = handed.ram() else { return };
+        machine.ram = ram.clone();
+        let modules: Vec<Option<Vec<u8>>> =
+            handed.modules.iter().map(|module| machine.guest.read(module.range).map(<[u8]>::to_vec)).collect();
+        let image = PhysRange::sized(Phys(IMAGE.0), IMAGE.1).expect("a range");
+        let pv = self.pv.map(|domain| Pv { domain, base: VIRT_BASE, structures: PhysRange::EMPTY });
+        let mut log = String::new();
+        let mut domain = Domain {
+            handed: &handed,
+            options,
+            trust: &TrustSlot::EMPTY,
+            ram,
+            image,
+            builder: Builder::Qemu,
+            pv,
+            gib_pages: self.version == 1,
+            log: &mut log,
+        };
+        let mut copy = [0; MAX_MANIFEST_LEN as usize];
+        let mut meter = Meter::new(Still, |_| ());
+        match load(&mut machine, &mut domain, &mut copy, &mut meter) {
+            Ok(loaded) => self.check(&mut machine, &handed, options, &loaded, &modules),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+
+    /// The kernel is the one that was packed, where it belongs; nothing that it gets has changed.
+    fn check(
+        &self,
+        machine: &mut Watched,
+        handed: &Handed,
+        options: Options,
+        loaded: &Loaded<'_>,
+        modules: &[Option<Vec<u8>>],
+    ) {
+        assert_eq!(Ok(options), cmdline::options(&handed.cmdline));
+        let pack = modules[0].as_ref().expect("a pack that was read");
+        let manifest = Manifest::parse(pack, pack.len() as u64).expect("a manifest that was taken");
+        assert_eq!(manifest.digest(), loaded.manifest.digest());
+        if let Some(elf) = decoded(&manifest, pack) {
+            let kernel = Kernel::read(&mut SliceFile(&elf)).expect("a kernel that was read");
+            let plan = kernel.plan(loaded.plan.protocol, manifest.decisions()).expect("a plan that was made");
+            assert_eq!(plan, loaded.plan);
+            for area in &plan.areas {
+                let expected = agreement::memory_of(area, &plan, &elf);
+                let place = shifted(area, loaded.arrangement.shift).expect("a place that was claimed");
+                let found = machine.guest.read(place).expect("memory that was written");
+                let wrong = found.iter().zip(&expected).position(|(found, expected)| found != expected);
+                assert!(found.len() == expected.len() && wrong.is_none(), "{place} differs at {wrong:x?}");
+            }
+        }
+        if loaded.start_of_day.is_none() {
+            self.hand_over(machine, handed, loaded, &manifest, modules);
+        }
+    }
+
+    /// What is handed over reads back as what it was made from.
+    fn hand_over(
+        &self,
+        machine: &mut Watched,
+        handed: &Handed,
+        loaded: &Loaded<'_>,
+        manifest: &Manifest<'_>,
+        modules: &[Option<Vec<u8>>],
+    ) {
+        let given: Vec<Module<'_>> = loaded.modules(handed).collect();
+        let kept = loaded.arrangement.block;
+        if loaded.plan.protocol == Protocol::Direct {
+            let ram: &Ram = &machine.ram;
+            let map = Map { plan: &loaded.plan, ram, block: kept, gib_pages: self.version == 1 };
+            write_block(&mut machine.guest, &map).expect("room for tables and stack");
+        }
+        let (modules_given, reserved) = (given.iter().copied(), kept.range());
+        let handover =
+            PvhHandover { handed, modules: modules_given, cmdline: &loaded.cmdline, rsdp: loaded.rsdp, reserved };
+        let block = loaded.arrangement.start_info;
+        if write_start_info(&mut machine.guest, block, &handover).is_err() {
+            return;
+        }
+        let mut again = Handed::EMPTY;
+        let known = handed.memmap.clone();
+        let ask = |memmap: &mut stage0::platform::handed::Memmap| memmap.extend_from_slice(&known).is_ok();
+        let kernels_modules = manifest.modules().count() + modules.len() - 1;
+        if kernels_modules > shared::memory::MAX_MODULES + 1 || loaded.cmdline.len() > cmdline::MAX_BUILDER_LEN {
+            // More than a stage0 would take, which a kernel may.
+            return;
+        }
+        let read = again.read(&machine.guest, block.start(), ask);
+        if !reserved.is_empty() && read.is_err() {
+            // The map may have more regions than a stage0 takes, now that there is one more.
+            return;
+        }
+        read.expect("a start_info that was written");
+        assert_eq!((again.flags, again.rsdp), (handed.flags, loaded.rsdp));
+        if reserved.is_empty() {
+            assert_eq!(again.memmap.as_bytes(), handed.memmap.as_bytes());
+        } else {
+            let ram = again.ram().expect("a map that was written");
+            assert!(!ram.overlaps(&reserved), "{reserved} is given away in {ram:?}");
+        }
+        assert_eq!(again.cmdline.as_str(), loaded.cmdline.as_str());
+        let pack = modules[0].as_ref().expect("a pack that was read");
+        let own = manifest
+            .modules()
+            .map(|member| pack[member.stored.offset() as usize..member.stored.end() as usize].to_vec());
+        let expected: Vec<Option<Vec<u8>>> = own.map(Some).chain(modules[1..].iter().cloned()).collect();
+        assert_eq!(again.modules.len(), expected.len());
+        for (module, expected) in again.modules.iter().zip(&expected) {
+            let found = machine.guest.read(module.range);
+            assert!(expected.is_none() || found == expected.as_deref(), "the module at {} has changed", module.range);
+        }
+    }
+}
+
+/// The kernel file of a pack, by other decoders than stage0's; `None` if these do not take a frame.
+fn decoded(manifest: &Manifest<'_>, pack: &[u8]) -> Option<Vec<u8>> {
+    let decode = |frame: Frame<'_>| {
+        let stored = &pack[frame.stored.offset() as usize..frame.stored.end() as usize];
+        let len = frame.content.len() as usize;
+        let content = match frame.codec {
+            Codec::None => stored.to_vec(),
+            Codec::Lz4 => lz4_flex::block::decompress(stored, len).ok()?,
+            Codec::Zstd => zstd::bulk::decompress(stored, len).ok()?,
+        };
+        (content.len() == len).then_some(content)
+    };
+    Some(manifest.frames().map(decode).collect::<Option<Vec<_>>>()?.concat())
+}
+
+/// The corpus, with each codec, in domains as they are.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for (n, elf) in (0u8..).zip(seeds::kernels()) {
+        for flags in [0, 0b1111, 0b0001_0011] {
+            // The codec, the way to cut, members; 12 bytes of decisions; no damage.
+            let mut head = vec![n % 3, 0, flags];
+            head.resize(3 + 12 + 2 + 20, 0);
+            head.extend([flags << 3]);
+            head.resize(HEAD, n);
+            seeds.push([head, elf.clone()].concat());
+        }
+    }
+    seeds
+}
