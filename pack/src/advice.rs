@@ -15,6 +15,22 @@ pub fn on_plan(error: &PlanError) -> &'static str {
         PlanError::XenVersion { .. } | PlanError::Loader { .. } => ": take a build for PVH, or one for today's Xen",
         PlanError::OffsetWithoutBase => ": say the base with --virt-base",
         PlanError::AreaTooLarge { .. } => ": link its segments closer to each other",
+        PlanError::SharedAccess { .. } => ": link each at a page of its own, or give both the same flags",
+        PlanError::SharedPlace { .. } => ": link them apart",
+        PlanError::Incongruent { .. } => ": link it so that p_vaddr and p_paddr are the same modulo 0x1000",
+        PlanError::NotCanonical { .. } => {
+            ": link it below 0x800000000000, or from 0xffff800000000000 on: the processor has no other addresses"
+        }
+        PlanError::Beyond32 { .. } => ": link it below, or build an ELF64",
+        PlanError::InHypervisor { .. } => {
+            ": link it below 0xffff800000000000 or from 0xffff880000000000 on, or pack it without --map segments"
+        }
+        PlanError::InLinearMap { .. } => ": link it elsewhere, or pack it without --map segments",
+        PlanError::Meaningless { .. } => ": pack it without",
+        PlanError::EntryNowhere { .. } | PlanError::EntryShadowed { .. } => {
+            ": correct its e_entry, or say with --entry what it is"
+        }
+        PlanError::EntryData { .. } => ": correct its e_entry, or the segment's flags",
         _ => "",
     }
 }

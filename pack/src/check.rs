@@ -10,7 +10,7 @@ use crate::domain::{Domain, Kind};
 use crate::identity::Identity;
 use crate::image::{Image, ImageCause};
 use crate::need::{NoPlace, Surroundings};
-use crate::reading::{ENTERED, Reading, Refusal};
+use crate::reading::{Reading, Refusal};
 
 /// A pack that would boot.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ pub fn plan(reading: &Reading, kind: Kind) -> Result<Plan, Obstacle> {
     let refused = |why| Obstacle::Plan { kind, why };
     let protocol = kind.protocol(&reading.kernel, &reading.decisions).map_err(refused)?;
     let plan = reading.plan(protocol).map_err(refused)?;
-    if ENTERED.contains(&protocol) { Ok(plan) } else { Err(Obstacle::NotEntered { kind, protocol }) }
+    if reading.enters(protocol) { Ok(plan) } else { Err(Obstacle::NotEntered { kind, protocol }) }
 }
 
 /// Whether the domain's stage0 starts such a pack, and the builder asks for no other.

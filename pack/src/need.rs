@@ -4,8 +4,8 @@
 use shared::format::Manifest;
 use shared::kernel::{Kernel, Plan, Protocol, PvLayout, SliceFile};
 use shared::memory::{
-    ArrangeError, Arrangement, Builder, Found, NeedError, PhysRange, Ram, Room, Started, VirtRange, Wanted, arrange,
-    first_scratch, memory_need, scratch_len, simulated_domain,
+    ArrangeError, Arrangement, Builder, Direct, Found, NeedError, PhysRange, Ram, Room, Started, VirtRange, Wanted,
+    arrange, first_scratch, memory_need, scratch_len, simulated_domain,
 };
 use shared::pv::{PvBuilder, PvError, PvNeedError, PvWanted, SimulatedPv, StartOfDay, pv_memory_need, simulated_pv};
 
@@ -140,12 +140,10 @@ impl Surroundings {
     }
 
     fn wanted<'a>(&self, plan: &'a Plan) -> Wanted<'a> {
-        Wanted {
-            kernel: &plan.areas,
-            relocation: plan.relocation,
-            scratch: self.scratch,
-            room: Room::PVH,
-            direct: None,
-        }
+        // Pages of 1 GiB, where the processor has them, only make it less.
+        let direct = Direct { plan, gib_pages: false };
+        let (room, direct) =
+            if plan.protocol == Protocol::Direct { (Room::DIRECT, Some(direct)) } else { (Room::PVH, None) };
+        Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch: self.scratch, room, direct }
     }
 }

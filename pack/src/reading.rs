@@ -5,7 +5,7 @@ use shared::kernel::{Decisions, Kernel, Outside, Plan, PlanError, Protocol, Read
 use crate::advice;
 
 /// The protocols that the stage0 of this version enters kernels by.
-pub const ENTERED: &[Protocol] = &[Protocol::Pvh, Protocol::Pv];
+pub const ENTERED: &[Protocol] = &[Protocol::Pvh, Protocol::Pv, Protocol::Direct];
 
 /// What stage0 says of a kernel.
 #[derive(Debug)]
@@ -42,7 +42,8 @@ impl Reading {
         let kernel = Kernel::read(&mut SliceFile(elf)).map_err(Refusal::Read)?;
         let protocol = kernel.recorded_protocol(decisions).map_err(|why| Refusal::Plan { why })?;
         let reading = Self { kernel, decisions: Decisions { protocol, ..*decisions } };
-        if ENTERED.iter().any(|protocol| reading.plan(*protocol).is_ok()) {
+        let mut entered = ENTERED.iter().filter(|protocol| reading.enters(**protocol));
+        if entered.any(|protocol| reading.plan(*protocol).is_ok()) {
             return Ok(reading);
         }
         // Why the first of them is none.
@@ -52,7 +53,14 @@ impl Reading {
         }
     }
 
-    /// The plan for `protocol`, if the kernel can be entered by it and nothing else was decided.
+    /// Whether the stage0 of this version enters the kernel by `protocol`, if there is a plan: nothing else was decided, and
+    /// direct was.
+    pub fn enters(&self, protocol: Protocol) -> bool {
+        let decided = self.decisions.protocol.map_or(protocol != Protocol::Direct, |decided| decided == protocol);
+        decided && ENTERED.contains(&protocol)
+    }
+
+    /// The plan for `protocol`, if the kernel can be entered by it at all.
     pub fn plan(&self, protocol: Protocol) -> Result<Plan, PlanError> {
         self.kernel.plan(protocol, &self.decisions)
     }

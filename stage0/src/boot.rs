@@ -69,6 +69,8 @@ pub struct Loaded<'m> {
     pub name: Name,
     /// What a PV kernel is started with.
     pub start_of_day: Option<StartOfDay>,
+    /// Where ACPI's root pointer is for it.
+    pub rsdp: Phys,
 }
 
 impl Loaded<'_> {
@@ -159,8 +161,9 @@ pub fn load<'m, M: Machine + ?Sized>(
     move_all(machine, &found, &arrangement, meter)?;
     let mut ramdisk = Ramdisk { base: arrangement.pack.start() };
     place(machine.memory(), &mut ramdisk, &manifest, &plan, arrangement.shift, meter)?;
+    let rsdp = rsdp_for(machine.memory(), domain, &kernel, &arrangement);
     let name = kernel.xen.guest_os;
-    Ok(Loaded { manifest, plan, arrangement, cmdline, name, start_of_day })
+    Ok(Loaded { manifest, plan, arrangement, cmdline, name, start_of_day, rsdp })
 }
 
 /// The plan for the protocol that was decided, or for what the domain is.
@@ -269,6 +272,27 @@ fn too_small(
 /// The page of ACPI's root pointer: 36 bytes (ACPI 6.5, 5.2.5.3).
 fn rsdp(handed: &Handed) -> Option<PhysRange> {
     (handed.rsdp != Phys(0)).then(|| PhysRange::sized(handed.rsdp, 36).ok()).flatten()
+}
+
+/// Where PCs' firmware has ACPI's root pointer, at a multiple of 16 (ACPI 6.5, 5.2.5.1).
+const FIRMWARE: (Phys, Phys) = (Phys(0xe_0000), Phys(MIB));
+/// Where libxl puts it for a Linux that looks there alone (libxl_x86_acpi.c).
+const LINUX_RSDP: Phys = Phys(MIB - 64);
+
+/// Where the kernel finds ACPI's root pointer: where the builder has it, but for a Linux that would not look there, if the place
+/// for that is RAM and nobody's.
+fn rsdp_for<M: Memory>(memory: &mut M, domain: &Domain<'_>, kernel: &Kernel, arrangement: &Arrangement) -> Phys {
+    let handed = domain.handed.rsdp;
+    let looks = kernel.xen.guest_os == "linux" && !kernel.xen.features.takes_any_rsdp();
+    let is_found = (FIRMWARE.0..FIRMWARE.1).contains(&handed);
+    let Some(from) = rsdp(domain.handed).filter(|_| looks && !is_found) else { return handed };
+    let to = PhysRange::sized(LINUX_RSDP, from.len()).unwrap_or_default();
+    let is_free = domain.ram.covers(&to) && arrangement.claims.held(&to).is_none();
+    match memory.pair(from, to).filter(|_| is_free) {
+        Some((from, to)) => to.copy_from_slice(from),
+        None => return handed,
+    }
+    LINUX_RSDP
 }
 
 /// Moves what lies where the kernel goes, in the order that the arrangement wants.

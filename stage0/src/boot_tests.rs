@@ -117,6 +117,7 @@ impl Built {
             handed: &handed,
             modules: modules.into_iter(),
             cmdline: &loaded.cmdline,
+            rsdp: loaded.rsdp,
             reserved: PhysRange::EMPTY,
         };
         let block = loaded.arrangement.start_info;

@@ -11,7 +11,7 @@ use crate::apt_sources::{self, Source};
 use crate::{Missing, cache};
 
 /// The folder of apt's configuration.
-const ETC: &str = "/etc/apt";
+pub const ETC: &str = "/etc/apt";
 
 /// Clears the hooks that other programs put into apt's configuration: they are meant for the system's own package lists.
 const NO_HOOKS: &str = "\
@@ -49,18 +49,25 @@ pub struct Apt {
     home: PathBuf,
 }
 
+/// The name of the release that this machine runs, for example `bookworm`.
+///
+/// # Errors
+/// It does not tell.
+pub fn codename() -> Result<String, Missing> {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let codename = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    let codename = codename.map(|name| name.trim_matches('"')).filter(|name| !name.is_empty());
+    codename.map(str::to_owned).ok_or_else(|| unusable("/etc/os-release names no VERSION_CODENAME"))
+}
+
 impl Apt {
     /// For the release that this machine runs, with its updates and backports.
     ///
     /// # Errors
     /// No apt here, or its archive is not to be found or not to be reached.
     pub fn native() -> Result<Self, Missing> {
-        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-        let codename = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-        let Some(codename) = codename.map(|name| name.trim_matches('"')).filter(|name| !name.is_empty()) else {
-            return Err(unusable("/etc/os-release names no VERSION_CODENAME"));
-        };
-        Self::release(codename, codename)
+        let codename = codename()?;
+        Self::release(&codename, &codename)
     }
 
     /// For the Debian release `codename`, from the archive of the machine's own release.

@@ -161,11 +161,43 @@ $busybox sleep 5
 $busybox reboot -f
 ";
 
+/// What Linux runs when the toolstack wants the domain to shut down.
+const POWEROFF: &str = "#!/bin/sh\nexec /bin/busybox poweroff -f\n";
+
 /// A busybox ramdisk whose guest prints one line, which [`GuestReport::find`] reads, and powers off.
 ///
 /// # Errors
 /// busybox cannot be had.
 pub fn small() -> Result<Vec<u8>, Missing> {
+    busybox_ramdisk(&INIT.replace("GUEST_STAY", STAY))
+}
+
+/// The first program of a guest that repeats what it is told.
+const TALKING: &str = "\
+#!/bin/sh
+busybox=/bin/busybox
+$busybox mount -t proc proc /proc
+echo 1 > /proc/sys/kernel/printk
+echo
+echo \"mstrap-guest: listening\"
+read -r words
+echo \"mstrap-guest: heard $words on $($busybox nproc) in $($busybox awk '/^MemTotal/ { print $2 }' /proc/meminfo) KiB\"
+$busybox stty -F /dev/console -echo
+$busybox poweroff -f
+$busybox sleep 5
+$busybox reboot -f
+";
+
+/// A busybox ramdisk whose guest prints `mstrap-guest: listening`, reads a line from its console, prints it with the number of its
+/// processors and its memory, and powers off.
+///
+/// # Errors
+/// busybox cannot be had.
+pub fn talking() -> Result<Vec<u8>, Missing> {
+    busybox_ramdisk(TALKING)
+}
+
+fn busybox_ramdisk(init: &str) -> Result<Vec<u8>, Missing> {
     let busybox = tools::busybox()?;
     let build = || {
         let mut archive = Archive::new();
@@ -176,7 +208,8 @@ pub fn small() -> Result<Vec<u8>, Missing> {
         archive.device("dev/null", 1, 3)?;
         archive.copy("bin/busybox", 0o755, &busybox)?;
         archive.symlink("bin/sh", "busybox")?;
-        archive.file("init", 0o755, INIT.replace("GUEST_STAY", STAY).as_bytes())?;
+        archive.file("sbin/poweroff", 0o755, POWEROFF.as_bytes())?;
+        archive.file("init", 0o755, init.as_bytes())?;
         archive.finish()
     };
     build().map_err(|error: io::Error| Missing::new("a small initial ramdisk", error))

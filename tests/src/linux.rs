@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use pack::build::{Module, Request};
 use pack::compress::Settings;
-use pack::open;
+use pack::image::Image;
+use pack::info::Info;
+use pack::{open, stage0};
 
 use crate::kernels::Kernel;
 use crate::trial::Trouble;
@@ -40,6 +42,19 @@ impl Packed {
         fs::write(&file, &bytes)?;
         Ok(Self { kernel, file, bytes })
     }
+}
+
+/// What `pack info` states for a domain of `builder`'s in which `pack` is started by `protocol`, bytes.
+///
+/// # Errors
+/// It states none.
+pub fn need(pack: &[u8], protocol: &str, builder: &str) -> Result<u64, Trouble> {
+    let image = Image::parse(pack).map_err(|error| error.to_string())?;
+    let info = Info::of(&image, stage0::EMBEDDED, None).map_err(|error| error.to_string())?;
+    let protocols = info.kernel.iter().flat_map(|kernel| &kernel.protocols);
+    let mut memory = protocols.filter(|other| other.protocol == protocol).flat_map(|protocol| &protocol.memory);
+    let need = memory.find(|memory| memory.builder == builder).and_then(|memory| memory.need);
+    need.ok_or_else(|| "pack info states no need".into())
 }
 
 /// Where the packs are.

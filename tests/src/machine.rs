@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::Input;
+
 /// The I/O port of isa-debug-exit.
 pub const DEBUG_EXIT_PORT: u16 = 0xf4;
 
@@ -66,6 +68,7 @@ pub struct Machine {
     pub(crate) extra: Vec<String>,
     pub(crate) limit: Duration,
     pub(crate) until: Option<String>,
+    pub(crate) input: Option<Input>,
 }
 
 impl Machine {
@@ -84,6 +87,7 @@ impl Machine {
             extra: Vec::new(),
             limit: Duration::from_secs(60),
             until: None,
+            input: None,
         }
     }
 
@@ -129,6 +133,12 @@ impl Machine {
         self
     }
 
+    /// What the guest's console reads.
+    pub fn input(mut self, input: Input) -> Self {
+        self.input = Some(input);
+        self
+    }
+
     /// Also records what is written to port 0xE9.
     pub fn debug_console(mut self) -> Self {
         self.debug_console = true;
@@ -157,7 +167,7 @@ impl Machine {
             add(&["-cpu", cpu]);
         }
         add(&["-device", &format!("isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=1")]);
-        add(&["-chardev", &format!("file,id=serial,path={}", files.serial.display()), "-serial", "chardev:serial"]);
+        add(&["-chardev", &file("serial", files.serial, files.input), "-serial", "chardev:serial"]);
         let consoles = [
             (self.debug_console, DEBUG_CONSOLE, "isa-debugcon,iobase=0xe9"),
             (self.xen_console, XEN_CONSOLE, "xen-console"),
@@ -178,6 +188,12 @@ impl Machine {
     }
 }
 
+/// The value of `-chardev` for a file that is written to, and another that is read.
+pub(crate) fn file(name: &str, output: &Path, input: Option<&Path>) -> String {
+    let input = input.map_or(String::new(), |path| format!(",input-path={}", path.display()));
+    format!("file,id={name},path={}{input}", output.display())
+}
+
 /// The files of a run, by their paths as the QEMU that runs it sees them.
 #[derive(Debug)]
 pub(crate) struct Files<'a> {
@@ -185,6 +201,8 @@ pub(crate) struct Files<'a> {
     pub(crate) initrd: Option<&'a Path>,
     /// What the serial port writes to.
     pub(crate) serial: &'a Path,
+    /// What the serial port reads from.
+    pub(crate) input: Option<&'a Path>,
     /// The folder for all else that is recorded.
     pub(crate) logs: &'a Path,
 }

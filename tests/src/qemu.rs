@@ -9,6 +9,7 @@ use std::{env, thread};
 
 use anyhow::{Context, Result};
 
+use crate::Input;
 use crate::logs::{Logs, QMP, SERIAL, STDERR, Tail};
 use crate::machine::{Files, Machine};
 use crate::outcome::Outcome;
@@ -46,23 +47,26 @@ impl Machine {
         let logs = Logs::new(&self.name)?;
         let serial = logs.file(SERIAL);
         let initrd = self.initrd.as_deref();
-        let files = Files { kernel: &self.kernel, initrd, serial: &serial, logs: logs.folder() };
+        // Where another log is shown than the serial port's, that is a guest's within this one, which the input is for.
+        let input = self.input.as_ref().filter(|_| shown == SERIAL).map(Input::fifo);
+        let files = Files { kernel: &self.kernel, initrd, serial: &serial, input, logs: logs.folder() };
         let mut command = qemu.command(self.limit.as_secs().max(1));
         command.args(self.qemu_arguments(accelerator, &files)).args(["-qmp", "stdio"]);
         if let Some(items) = env::var_os("MSTRAP_QEMU_DEBUG") {
             command.arg("-d").arg(items).arg("-D").arg(logs.file("trace.log"));
         }
         let mut tail = Tail::new(logs.file(shown));
-        let (status, elapsed) = run_to_end(command, &logs, self.until.as_deref(), &mut tail, console)?;
+        let (status, elapsed) = run_to_end(command, &logs, self, &mut tail, console)?;
         Ok(logs.outcome(status, elapsed))
     }
 }
 
-/// Runs QEMU until it ends or `tail` shows `until`; its exit status and how long it took.
+/// Runs QEMU until it ends, `tail` shows what the machine is to be ended at, or a person ends it; its exit status and how long it
+/// took.
 fn run_to_end(
     mut command: Command,
     logs: &Logs,
-    until: Option<&str>,
+    machine: &Machine,
     tail: &mut Tail,
     console: &mut dyn Write,
 ) -> Result<(Option<i32>, Duration)> {
@@ -78,7 +82,8 @@ fn run_to_end(
         if let Some(status) = status {
             return Ok((status.code(), start.elapsed()));
         }
-        if until.is_some_and(|text| tail.seen.contains(text)) {
+        let is_left = machine.input.as_ref().is_some_and(Input::is_left);
+        if is_left || machine.until.as_ref().is_some_and(|text| tail.seen.contains(text)) {
             say(&mut child, "quit");
         }
         thread::sleep(POLL);
@@ -86,7 +91,7 @@ fn run_to_end(
 }
 
 /// Sends a QMP command. A QEMU that is gone no longer listens, and says why by its exit status.
-fn say(child: &mut Child, command: &str) {
+pub(crate) fn say(child: &mut Child, command: &str) {
     if let Some(input) = &mut child.stdin {
         let _gone = writeln!(input, "{{\"execute\":\"{command}\"}}");
     }

@@ -77,10 +77,7 @@ impl Packed {
 
     /// What `pack info` states for a domain of QEMU's, bytes.
     fn need(&self) -> Result<u64, Trouble> {
-        let protocols = self.info.kernel.iter().flat_map(|kernel| &kernel.protocols);
-        let memory = protocols.filter(|protocol| protocol.protocol == "PVH").flat_map(|protocol| &protocol.memory);
-        let need = memory.filter(|memory| memory.builder == "QEMU").find_map(|memory| memory.need);
-        need.ok_or_else(|| "pack info states no need".into())
+        linux::need(&fs::read(&self.file)?, "PVH", "QEMU")
     }
 }
 

@@ -1,16 +1,18 @@
 //! T4: distribution kernels in PV and PVH domains of a real Xen, through stage0 and one pack for both kinds.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use harness::kernels;
-use harness::linux::Packed;
-use harness::tier4::{self, Act, Domain, Kind, Release};
+use harness::linux::{self, Packed};
+use harness::tier4::{self, Act, Domain, Given, Kind, Release};
 use harness::trial::{self, Trouble, check};
-use harness::{Exit, Machine, Outcome, initrd, stage0};
+use harness::{Exit, Machine, Outcome, initrd, stage0, tools};
 use pack::compress::Settings;
 use shared::format::Codec;
+use shared::memory::MIB;
 
 /// What the pack's own command line has, and the builder's.
 const OWN: &str = "console=hvc0 quiet panic=-1 own=\"a b\"";
@@ -59,7 +61,43 @@ fn main() {
             run.check(&batch.packed, &batch.outcomes[number])
         })
     });
+    let given = trial::test("a_file_that_pack_xl_prints_is_complete", given);
+    let tests = tests.chain([given]).chain(KINDS.into_iter().enumerate().map(|(number, kind)| {
+        trial::test(&format!("in_64_mib_{}_is_refused_with_what_it_needs", kind.word()), move || {
+            let batch = Batch::get()?;
+            too_small(&batch.packed, kind, &batch.outcomes[RUNS.len() + number])
+        })
+    }));
     trial::main(tests.collect());
+}
+
+/// The file as the program writes it, without a word added.
+fn given_file(packed: &Packed) -> Result<Given, Trouble> {
+    let (name, files) = ("given", ["srv/stage0.elf".to_owned(), "srv/given.pack".to_owned()]);
+    let [stage0, ramdisk] = files.each_ref().map(|file| format!("/{file}"));
+    let mut command = Command::new(tools::pack()?);
+    command.arg("xl").arg(&packed.file).args(["--name", name, "--type", "pv", "--memory", "256M"]);
+    let output = command.args(["--extra", BUILDERS, "--stage0", &stage0, "--ramdisk", &ramdisk]).output()?;
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    check(output.status.success(), errors)?;
+    Ok(Given { name: name.to_owned(), text: text.into_owned(), files })
+}
+
+fn given() -> Result<(), Trouble> {
+    let batch = Batch::get()?;
+    given_file(&batch.packed)?;
+    let outcome = batch.outcomes.last().ok_or("no outcome")?;
+    PV.check(&batch.packed, outcome)
+}
+
+const KINDS: [Kind; 2] = [Kind::Pv, Kind::Pvh];
+
+fn too_small(packed: &Packed, kind: Kind, outcome: &Outcome) -> Result<(), Trouble> {
+    let need = linux::need(&packed.bytes, &kind.to_string(), "Xen")?.div_ceil(MIB);
+    let error = format!("stage0: error: not enough memory: domain, expected {need} MiB, found 64 MiB");
+    let found = outcome.xen_console.lines().any(|line| line == error);
+    check(found, outcome.failure(&format!("expected: {error}")))?;
+    Ok(outcome.ended(&Exit::Crashed)?)
 }
 
 /// All domains, run in one go.
@@ -79,9 +117,20 @@ impl Batch {
         let settings = Settings { codec: Codec::Lz4, ..Settings::default() };
         let packed = Packed::new("t4-linux", kernel, OWN.to_owned(), settings)?;
         let stage0 = stage0::file()?;
-        let domains: Vec<Domain> = RUNS.iter().map(|run| run.domain(&packed, stage0.clone())).collect();
+        let mut domains: Vec<Domain> = RUNS.iter().map(|run| run.domain(&packed, stage0.clone())).collect();
+        domains.extend(KINDS.map(|kind| {
+            let machine = Machine::new(format!("t4-linux-small-{}", kind.word()), stage0.clone()).memory(64);
+            Domain::new(kind, machine.initrd(&packed.file))
+        }));
+        let machine = Machine::new("t4-linux-given", stage0).initrd(&packed.file).limit(LIMIT);
+        match given_file(&packed) {
+            Ok(given) => domains.push(pv(machine).given(given)),
+            // Then its test says so.
+            Err(Trouble::Missing(_)) => {}
+            Err(other) => return Err(other),
+        }
         let outcomes = tier4::run(Release::Trixie, &domains)?;
-        check(outcomes.len() == RUNS.len(), "expected as many outcomes as domains")?;
+        check(outcomes.len() == domains.len(), "expected as many outcomes as domains")?;
         Ok(Self { packed, outcomes })
     }
 }
@@ -110,7 +159,7 @@ impl Run {
         check(report.memory_kib > least, outcome.failure(&format!("expected more than {least} KiB")))?;
         let starts = outcome.xen_console.matches(&report.line).count();
         check(starts == self.starts, outcome.failure(&format!("expected {} starts, found {starts}", self.starts)))?;
-        let lines: Vec<&str> = outcome.xen_console.lines().filter(|line| line.starts_with("stage0: ")).collect();
+        let lines: Vec<&str> = outcome.xen_console.lines().filter(|line| line.trim().starts_with("stage0: ")).collect();
         let as_expected = lines.len() == 3 * self.starts && lines.iter().all(|line| !line.contains("error"));
         check(as_expected, outcome.failure("expected three lines of stage0's for each start"))
     }

@@ -1,18 +1,22 @@
 //! T4: domains of a real Xen, created by its real toolstack: kernels made of the probe, started by libxl itself and by stage0
 //! from a pack, in PV domains, on Xen's shim, and in PVH domains; and what cannot be started.
 
+use std::fs;
 use std::sync::OnceLock;
 
+use harness::linux;
 use harness::probe::{self, Case, Content, Extra, Layout, Pv, differ, for_pv};
 use harness::tier4::{self, Act, Domain, Kind, Pair, Release};
 use harness::trial::{self, Trouble, check};
 use harness::{Exit, Machine, Outcome, stage0};
+use shared::format::Codec;
 use shared::memory::MIB;
 
 fn main() {
     let mut tests = vec![
         trial::test("probes_are_equal_to_a_direct_start", equal),
         trial::test("what_no_domain_could_start_is_not_packed", refused_on_the_host),
+        trial::test("a_mib_less_than_a_pack_needs_is_refused", short),
         trial::test("created_and_destroyed_20_times_no_memory_is_lost", repeated),
         trial::test("a_console_that_nobody_reads_does_not_stop_it", unread),
     ];
@@ -102,6 +106,8 @@ struct Batch {
     repeated: Vec<Outcome>,
     /// The same, once, while nobody reads their consoles.
     unread: Vec<Outcome>,
+    /// The first pairs, by stage0, in a MiB less than they need.
+    short: Vec<Outcome>,
 }
 
 impl Batch {
@@ -111,7 +117,13 @@ impl Batch {
     }
 
     fn run() -> Result<Self, Trouble> {
-        let pairs = pairs();
+        let mut pairs = pairs();
+        let (full, mut short) = (nearly_full()?, Vec::new());
+        for pair in &full {
+            let less = Case { memory_mib: pair.case.memory_mib - 1, ..pair.case.clone() };
+            short.push((pair.domain)(less.packed(&format!("{}-short", pair.tier))?));
+        }
+        pairs.splice(0..0, full);
         let mut domains = Vec::new();
         for pair in &pairs {
             domains.extend(pair.domains()?);
@@ -120,31 +132,64 @@ impl Batch {
             domains.push((refused.domain)(refused)?);
         }
         for (name, act) in [("repeat", Act::Repeat(10)), ("unread", Act::Unread)] {
-            let [pv, .., pvh] = [&pairs[1], &pairs[pairs.len() - 1]];
-            for pair in [pv, pvh] {
+            for pair in [
+                pv(Case::new(Layout::pv("again-pv", 2 * MIB, Pv::default()))),
+                pvh(Case::new(Layout::at("again-pvh", MIB))),
+            ] {
                 let machine = pair.case.packed(&format!("t4-{name}"))?.memory(64);
                 domains.push((pair.domain)(machine).act(act));
             }
         }
+        domains.extend(short);
         let mut outcomes = tier4::run(Release::Trixie, &domains)?;
         check(outcomes.len() == domains.len(), "expected as many outcomes as domains")?;
         let rest = outcomes.split_off(2 * pairs.len());
         let (refused, rest) = rest.split_at(REFUSED.len());
-        let (repeated, unread) = rest.split_at(2);
+        let (repeated, rest) = rest.split_at(2);
+        let (unread, short) = rest.split_at(2);
+        let (unread, short) = (unread.to_vec(), short.to_vec());
         let probes = outcomes.as_chunks().0.to_vec();
-        Ok(Self { pairs, probes, refused: refused.to_vec(), repeated: repeated.to_vec(), unread: unread.to_vec() })
+        Ok(Self { pairs, probes, refused: refused.to_vec(), repeated: repeated.to_vec(), unread, short })
     }
 }
 
+fn pv(case: Case) -> Pair {
+    Pair { case, tier: "t4-pv", domain: |machine| Domain::new(Kind::Pv, machine), differ: &differ::PV }
+}
+
+fn pvh(case: Case) -> Pair {
+    Pair { case, tier: "t4-pvh", domain: |machine| Domain::new(Kind::Pvh, machine), differ: &differ::PVH }
+}
+
 fn pairs() -> Vec<Pair> {
-    let pv = |case| Pair { case, tier: "t4-pv", domain: |machine| Domain::new(Kind::Pv, machine), differ: &differ::PV };
     let shim = |case| Pair { tier: "t4-shim", domain: |machine| Domain::new(Kind::Pvh, machine).shim(), ..pv(case) };
-    let pvh = |case| {
-        let domain = |machine| Domain::new(Kind::Pvh, machine);
-        Pair { case, tier: "t4-pvh", domain, differ: &differ::PVH }
-    };
     let on_shim = for_pv().map(|layout| shim(Case { memory_mib: 128, ..Case::new(layout) }));
     pv_cases().into_iter().map(pv).chain(on_shim).chain(pvh_cases().map(pvh)).collect()
+}
+
+/// A PV and a PVH domain of just the size that their pack needs, most of which is the pack itself.
+fn nearly_full() -> Result<Vec<Pair>, Trouble> {
+    let pairs =
+        [pv(Case::new(Layout::pv("full-pv", 2 * MIB, Pv::default()))), pvh(Case::new(Layout::at("full-pvh", 2 * MIB)))];
+    let sized = pairs.map(|pair| {
+        let case = Case { module: Some(24 << 20), codec: Codec::Lz4, ..pair.case };
+        let protocol = if case.layout.pv.is_some() { "PV" } else { "PVH" };
+        let need = linux::need(&fs::read(case.pack()?)?, protocol, "Xen")?;
+        Ok(Pair { case: Case { memory_mib: need.div_ceil(MIB), ..case }, ..pair })
+    });
+    sized.into_iter().collect()
+}
+
+/// The need that `pack info` states is the least with which stage0 starts the kernel, and its error says the same number.
+fn short() -> Result<(), Trouble> {
+    let batch = Batch::get()?;
+    for (pair, outcome) in batch.pairs.iter().zip(&batch.short) {
+        let need = pair.case.memory_mib;
+        let error = format!("stage0: error: not enough memory: domain, expected {need} MiB, found {} MiB", need - 1);
+        check(outcome.xen_console.lines().any(|line| line == error), outcome.failure(&format!("expected: {error}")))?;
+        outcome.ended(&Exit::Crashed)?;
+    }
+    Ok(())
 }
 
 fn pv_cases() -> Vec<Case> {
@@ -167,13 +212,16 @@ fn stack_at_stage0() -> Case {
 
 /// Where stage0 lies; over stage0, the pack and libxl's structures, which follow each other from 1 MiB on; with a gap and memory
 /// that is not in the file.
-fn pvh_cases() -> [Case; 3] {
+///
+/// One calls itself a Linux, and not of those that take ACPI's root pointer from anywhere.
+fn pvh_cases() -> [Case; 4] {
     let over = Extra { memory_size: 16 * MIB, ..Extra::whole(2 * MIB, 1 << 20, Content::Noise(2)) };
     let gap = Extra { memory_size: 40 * MIB, ..Extra::whole(32 * MIB, 3 << 20, Content::Noise(1)) };
     let layouts = [
         Layout::at("domu-over", MIB).with(over),
         Layout::at("domu-gap", 16 * MIB).with(gap),
         Layout::at("domu-1mib", MIB),
+        Layout { guest_os: Some("linux"), ..Layout::at("domu-linux", 16 * MIB) },
     ];
     layouts.map(Case::new)
 }
@@ -195,10 +243,11 @@ fn repeated() -> Result<(), Trouble> {
     Ok(())
 }
 
-/// What is in the ring is read later: stage0's lines, which came first.
+/// What is in the ring is read later: stage0's lines, which came first. The PV kernel finds that they have not been read, and
+/// ends as crashed.
 fn unread() -> Result<(), Trouble> {
-    for outcome in &Batch::get()?.unread {
-        outcome.ended(&Exit::PowerOff)?;
+    for (outcome, exit) in Batch::get()?.unread.iter().zip([Exit::Crashed, Exit::PowerOff]) {
+        outcome.ended(&exit)?;
         let lines = outcome.xen_console.lines().filter(|line| line.starts_with("stage0: ")).count();
         check(lines == 3, outcome.failure("expected three lines of stage0's"))?;
     }

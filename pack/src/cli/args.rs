@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use pack::compress::{DEFAULT_LEVEL, LEVELS};
 use pack::domain::Kind;
 use shared::format::Codec;
-use shared::kernel::EntryRule;
+use shared::kernel::{EntryRule, Mapping, Protocol};
 use shared::memory::Builder;
 use shared::trust::MAX_KEYS;
 
@@ -101,6 +101,12 @@ pub(crate) struct MakeArgs {
     /// Sign the pack with this private key; its command line is locked
     #[arg(long, value_name = "KEY", group = "locked")]
     pub(crate) sign: Option<PathBuf>,
+    /// How the kernel is entered; auto is direct for a kernel that says nothing to Xen, else left to it and the domain
+    #[arg(long, value_enum, default_value_t = ProtocolArg::Auto)]
+    pub(crate) protocol: ProtocolArg,
+    /// Where PV maps the kernel; direct always maps each segment where it was linked
+    #[arg(long, value_enum, default_value_t = MapArg::Linear)]
+    pub(crate) map: MapArg,
     /// The virtual address of physical 0, for a kernel that does not say it
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) virt_base: Option<u64>,
@@ -197,6 +203,46 @@ impl From<CodecArg> for Codec {
             CodecArg::Zstd => Self::Zstd,
             CodecArg::Lz4 => Self::Lz4,
             CodecArg::None => Self::None,
+        }
+    }
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ProtocolArg {
+    /// What the kernel and the domain make of it
+    Auto,
+    /// Xen's PVH: 32-bit, paging off
+    Pvh,
+    /// As Xen starts a paravirtualised domain
+    Pv,
+    /// mstrap's own: each segment mapped where it was linked
+    Direct,
+}
+
+impl From<ProtocolArg> for Option<Protocol> {
+    fn from(arg: ProtocolArg) -> Self {
+        match arg {
+            ProtocolArg::Auto => None,
+            ProtocolArg::Pvh => Some(Protocol::Pvh),
+            ProtocolArg::Pv => Some(Protocol::Pv),
+            ProtocolArg::Direct => Some(Protocol::Direct),
+        }
+    }
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MapArg {
+    /// In a row, from its virtual base on
+    Linear,
+    /// So, and each segment where it was linked too
+    Segments,
+}
+
+impl From<MapArg> for Mapping {
+    fn from(arg: MapArg) -> Self {
+        match arg {
+            MapArg::Linear => Self::Linear,
+            MapArg::Segments => Self::Segments,
         }
     }
 }
@@ -317,6 +363,8 @@ mod tests {
             &["pack", "vmlinuz", "-o", "image", "--sign"],
             &["pack", "key"],
             &["pack", "sign", "image"],
+            &["pack", "vmlinuz", "-o", "image", "--protocol", "multiboot"],
+            &["pack", "vmlinuz", "-o", "image", "--map", "all"],
             &["pack", "info"],
             &["pack", "stage0"],
         ] {

@@ -11,7 +11,9 @@ pub(super) fn brief(out: &mut String, kernel: &KernelInfo) -> Result {
     for protocol in &kernel.protocols {
         match (&protocol.plan, protocol.entered_by_stage0) {
             (Some(plan), true) => writeln!(out, "entry      {}, at {}", protocol.protocol, entry(plan))?,
-            (Some(_), false) => writeln!(out, "           {}: possible, but not by this stage0", protocol.protocol)?,
+            (Some(_), false) => {
+                writeln!(out, "           {}: possible, but {}", protocol.protocol, protocol.otherwise)?
+            }
             (None, _) => {}
         }
     }
@@ -50,7 +52,7 @@ pub(super) fn full(out: &mut String, kernel: &KernelInfo) -> Result {
 }
 
 fn by_protocol(out: &mut String, info: &ProtocolInfo) -> Result {
-    let note = if info.entered_by_stage0 { "" } else { " (not by this stage0)" };
+    let note = if info.entered_by_stage0 { String::new() } else { format!(" ({})", info.otherwise) };
     if let Some(refused) = &info.refused {
         return writeln!(out, "{:<10} no{note}: {refused}", info.protocol);
     }

@@ -15,10 +15,10 @@ use pack::key::PrivateKey;
 use pack::open::{self, Layer, Opened};
 use pack::output::Output;
 use pack::stage0;
-use shared::kernel::Decisions;
+use shared::kernel::{Decisions, Protocol};
 use shared::memory::Virt;
 
-use super::args::MakeArgs;
+use super::args::{MakeArgs, ProtocolArg};
 use super::kernel;
 use super::text::{percent, size};
 
@@ -42,7 +42,8 @@ pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
         decisions: Decisions {
             entry: args.entry.map(Into::into).unwrap_or_default(),
             virt_base: args.virt_base.map(Virt),
-            ..Decisions::default()
+            protocol: args.protocol.into(),
+            mapping: args.map.into(),
         },
         locked: args.lock_cmdline || key.is_some(),
         allowed: args.allow_arg,
@@ -54,7 +55,7 @@ pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
         key.sign(&mut built.pack).map_err(|error| anyhow!("{}: {error}", path.display()))?;
     }
     output.write(&built.pack)?;
-    super::print(&summary(&path, &image, &origin, &built)?)?;
+    super::print(&summary(&path, &image, &origin, &built, args.protocol)?)?;
     Ok(())
 }
 
@@ -87,7 +88,13 @@ impl Origin {
 }
 
 /// Says what came in and what went out, how it can be entered and what memory it needs.
-fn summary(path: &Path, output: &Path, origin: &Origin, built: &Built) -> anyhow::Result<String> {
+fn summary(
+    path: &Path,
+    output: &Path,
+    origin: &Origin,
+    built: &Built,
+    protocol: ProtocolArg,
+) -> anyhow::Result<String> {
     let image = Image::parse(&built.pack)?;
     let contents = Contents::of(&image)?;
     let member = image.manifest.kernel();
@@ -107,6 +114,9 @@ fn summary(path: &Path, output: &Path, origin: &Origin, built: &Built) -> anyhow
         writeln!(out, "signature  {} by key {}", signature.algorithm, signature.key_id)?;
     }
     let info = KernelInfo::of(&built.reading, origin.identity.clone(), stage0::EMBEDDED, &image.manifest);
+    if protocol == ProtocolArg::Auto && built.reading.decisions.protocol == Some(Protocol::Direct) {
+        writeln!(out, "protocol   direct, as the kernel says nothing to Xen: for PVH domains")?;
+    }
     kernel::brief(&mut out, &info)?;
     Ok(out)
 }

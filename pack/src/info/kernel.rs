@@ -49,8 +49,11 @@ pub struct NoteInfo {
 pub struct ProtocolInfo {
     /// Its name.
     pub protocol: &'static str,
-    /// Whether the stage0 of this version enters kernels by it.
+    /// Whether the stage0 of this version enters this kernel by it.
     pub entered_by_stage0: bool,
+    /// What it would take, where it does not.
+    #[serde(skip)]
+    pub otherwise: &'static str,
     /// The plan.
     pub plan: Option<PlanInfo>,
     /// Why there is no plan.
@@ -147,7 +150,7 @@ impl KernelInfo {
 
 impl ProtocolInfo {
     fn of(reading: &Reading, protocol: Protocol, stage0: &[u8], manifest: &Manifest<'_>) -> Self {
-        let entered_by_stage0 = ENTERED.contains(&protocol);
+        let entered_by_stage0 = reading.enters(protocol);
         let (plan, refused) = match reading.plan(protocol) {
             Ok(plan) => (Some(plan), None),
             Err(error) => (None, Some(error.to_string())),
@@ -162,6 +165,13 @@ impl ProtocolInfo {
         Self {
             protocol: protocol.name(),
             entered_by_stage0,
+            otherwise: match protocol {
+                _ if entered_by_stage0 => "",
+                _ if !ENTERED.contains(&protocol) => "not by this stage0",
+                Protocol::Pvh => "only with --protocol pvh",
+                Protocol::Pv => "only with --protocol pv",
+                Protocol::Direct => "only with --protocol direct",
+            },
             plan: plan.map(|plan| PlanInfo::of(reading, &plan)),
             refused,
             memory,

@@ -44,7 +44,8 @@ impl Info {
             }
         };
         let kernel = KernelInfo::of(&reading, Identity::of(&elf), stage0, manifest);
-        let plans = ENTERED.iter().filter_map(|protocol| reading.plan(*protocol).ok());
+        let entered = ENTERED.iter().filter(|protocol| reading.enters(**protocol));
+        let plans = entered.filter_map(|protocol| reading.plan(*protocol).ok());
         let layouts = plans.flat_map(|plan| {
             [Builder::Xen, Builder::Qemu].map(|builder| Layout::of(&reading, &plan, stage0, manifest, builder, memory))
         });

@@ -12,7 +12,7 @@ pub enum PvError {
         /// Bytes that there are.
         found: u64,
     },
-/// The kernel must be the initial domain's, and this is another.
+    /// The kernel must be the initial domain's, and this is another.
     OnlyDom0,
     /// The kernel does not say that it can be the initial domain's, and this is that one.
     NeverDom0,

@@ -12,6 +12,7 @@ use shared::trust::TrustSlot;
 
 pub(crate) use pvh::{VIRT_BASE, WINDOW};
 pub(crate) use pvh::{image_layout, image_place};
+pub(crate) use unpack::started;
 
 /// Where the entry of a PVH domain goes on, in 64-bit mode, on a stack.
 extern "C" fn main_pvh(start_info: u32) -> ! {

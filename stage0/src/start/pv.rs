@@ -43,7 +43,6 @@ struct ReadyPv {
 }
 
 fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: &mut Handed) -> Result<ReadyPv, Error> {
-    let begin = TimeStampCounter.now();
     let mut meter = Meter::new(TimeStampCounter, fault::enter);
     // SAFETY: the PV entry was called by a builder, with these.
     let handed = unsafe { PvHanded::read(start_info, stack_end, common) }?;
@@ -68,7 +67,7 @@ fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: 
     say(options.quiet, format_args!("stage0: kernel: {} at {}, PV entry at {entry}", loaded.name(), loaded.place()));
     let hinge = meter.measure(Phase::HandOver, 0, || handover::pv::write(&mut machine, &handed, &loaded, entry))?;
     if options.timing {
-        report_times(&meter, TimeStampCounter.now().wrapping_sub(begin));
+        report_times(&meter, TimeStampCounter.now().wrapping_sub(entry::started()));
     }
     let Some(day) = &loaded.start_of_day else { return Err(HandOverError::NoLayout.into()) };
     let (start_info, stack_end) = (day.virt(day.start_info.start()), day.virt(day.stack.end()));

@@ -22,7 +22,7 @@ const LOOKED_AT: u64 = 64 << 10;
 /// What a person may decide, of 12 bytes.
 pub fn decisions(input: &mut Input<'_>) -> Decisions {
     let (mapping, entry, given) = (input.u8(), input.u8(), input.u8());
-    let virt_base = (given % 2 == 1).then(|| Virt(0));
+    let virt_base = (given % 2 == 1).then_some(Virt(0));
     input.u8();
     let base = input.u64();
     let protocols = [None, Some(Protocol::Direct), Some(Protocol::Pvh), Some(Protocol::Pv)];

@@ -5,10 +5,10 @@
 
 use harness::agreement;
 use shared::cmdline::{self, Options};
+use shared::direct::Map;
 use shared::format::{
     Codec, EncodedFrame, EncodedKernel, EncodedModule, Frame, MAX_FRAME_LEN, MAX_MANIFEST_LEN, Manifest, PackContent,
 };
-use shared::direct::Map;
 use shared::kernel::{Kernel, Protocol, SliceFile};
 use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Virt, shifted};
 use shared::pv::{PvBuilder, PvDomain};
@@ -27,6 +27,8 @@ use crate::{kernel, seal, seeds};
 /// Bytes of decisions and the like that stand before the kernel file.
 pub const HEAD: usize = 128;
 
+/// Where stage0 is linked: the address of pseudo-physical 0 in a PV domain.
+const VIRT_BASE: Virt = Virt(0xffff_ffff_8000_0000);
 const START_INFO: u64 = 0x6000;
 const MODLIST: u64 = 0x6100;
 const MEMMAP: u64 = 0x7000;
@@ -135,7 +137,7 @@ impl Built {
         let texts: [&[u8]; 4] = [b"", b"a=1 c b", b"stage0.quiet d \"e f\" stage0.timing", b"stage0.other \xff"];
         let cmdline = texts[usize::from(head.u8() % 8).min(3)].to_vec();
         let rsdp = if flags & 0x80 == 0 { 0 } else { head.address() };
-        let pv = (flags & 0x40 != 0).then(|| PvDomain { nr_pages: ram / PAGE_SIZE, builder: PvBuilder::Toolstack });
+        let pv = (flags & 0x40 != 0).then_some(PvDomain { nr_pages: ram / PAGE_SIZE, builder: PvBuilder::Toolstack });
         Some(Self { pv, memmap, modules, cmdline, rsdp, version: u32::from(head.u8() % 3) })
     }
 
@@ -182,7 +184,7 @@ impl Built {
         let modules: Vec<Option<Vec<u8>>> =
             handed.modules.iter().map(|module| machine.guest.read(module.range).map(<[u8]>::to_vec)).collect();
         let image = PhysRange::sized(Phys(IMAGE.0), IMAGE.1).expect("a range");
-        let base = Virt(0xffff_ffff_8000_0000);
+        let base = VIRT_BASE;
         let pv = self.pv.map(|domain| Pv { domain, base, structures: PhysRange::EMPTY });
         let mut log = String::new();
         let mut domain = Domain {
@@ -251,7 +253,8 @@ impl Built {
             write_block(&mut machine.guest, &map).expect("room for tables and stack");
         }
         let (modules_given, reserved) = (given.iter().copied(), kept.range());
-        let handover = PvhHandover { handed, modules: modules_given, cmdline: &loaded.cmdline, reserved };
+        let (cmdline, rsdp) = (loaded.cmdline.as_str(), loaded.rsdp);
+        let handover = PvhHandover { handed, modules: modules_given, cmdline, rsdp, reserved };
         let block = loaded.arrangement.start_info;
         if write_start_info(&mut machine.guest, block, &handover).is_err() {
             return;
@@ -270,7 +273,7 @@ impl Built {
             return;
         }
         read.expect("a start_info that was written");
-        assert_eq!((again.flags, again.rsdp), (handed.flags, handed.rsdp));
+        assert_eq!((again.flags, again.rsdp), (handed.flags, loaded.rsdp));
         if reserved.is_empty() {
             assert_eq!(again.memmap.as_bytes(), handed.memmap.as_bytes());
         } else {

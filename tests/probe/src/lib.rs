@@ -105,3 +105,44 @@ pub struct ModuleHeader {
 pub fn hash(bytes: &[u8]) -> u64 {
     XxHash64::oneshot(0, bytes)
 }
+
+/// Most segments of a kernel made of the direct protocol's probe, the image's three among them.
+pub const MAX_DIRECT_SEGMENTS: usize = 12;
+
+/// A segment that is mapped where it was linked.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct DirectSegment {
+    /// `p_vaddr`.
+    pub virt: u64,
+    /// Its place.
+    pub phys: u64,
+    /// Bytes in memory.
+    pub memory_size: u64,
+    /// How many of the file's bytes `hash` covers, from the segment's start: all, or none.
+    pub hashed: u64,
+    /// [`hash`] of those.
+    pub hash: u64,
+}
+
+/// What the host says about a kernel that is started by the direct protocol.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct DirectTable {
+    /// The layout's name, filled up with zeros.
+    pub name: [u8; 32],
+    /// How many of `segments` there are.
+    pub segment_count: u64,
+    /// The segments: the image's text, constants and data, then others.
+    pub segments: [DirectSegment; MAX_DIRECT_SEGMENTS],
+}
+
+const _: () = assert!(size_of::<DirectTable>() <= TABLE_PAGE);
+
+impl DirectTable {
+    /// The segments that there are.
+    pub fn segments(&self) -> &[DirectSegment] {
+        let count = usize::try_from(self.segment_count).map_or(0, |count| count.min(MAX_DIRECT_SEGMENTS));
+        &self.segments[..count]
+    }
+}

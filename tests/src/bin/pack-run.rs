@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::slice;
@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use harness::tier4::{self, Domain, Kind};
-use harness::{Exit, Machine, Outcome, tier2};
+use harness::input::RawTerminal;
+use harness::tier4::{self, Act, Domain, Kind};
+use harness::{Exit, Input, Machine, Outcome, tier2};
 use shared::memory::MIB;
 
 #[derive(Debug, Parser)]
@@ -89,12 +90,26 @@ fn status(exit: &Exit) -> u8 {
 }
 
 fn run(arguments: &Arguments) -> Result<Outcome> {
+    let folder = tempfile::tempdir()?;
+    let input = Input::new(folder.path())?;
+    let terminal = RawTerminal::new()?;
+    if io::stdin().is_terminal() {
+        eprintln!("pack run: Ctrl-] ends it\r");
+    }
+    input.copy_stdin();
+    let outcome = run_with(arguments, &input)?;
+    drop(terminal);
+    Ok(if input.is_left() { Outcome { exit: Exit::Found, ..outcome } } else { outcome })
+}
+
+fn run_with(arguments: &Arguments, input: &Input) -> Result<Outcome> {
     let qemu: Option<Vec<String>> = arguments.qemu.iter().map(|word| word.to_str().map(str::to_owned)).collect();
     let qemu = qemu.context("an argument for QEMU is not UTF-8")?;
     let machine = Machine::new(format!("run-{}", std::process::id()), &arguments.kernel)
         .initrd(&arguments.ramdisk)
         .memory(arguments.memory / MIB)
         .append(&arguments.extra)
+        .input(input.clone())
         .limit(Duration::from_secs(arguments.timeout));
     let processors = ["-smp".to_owned(), arguments.vcpus.to_string()];
     let in_qemu = |machine: Machine| machine.arguments(processors.into_iter().chain(qemu.iter().cloned()));
@@ -114,7 +129,7 @@ fn run(arguments: &Arguments) -> Result<Outcome> {
 fn under_emulation(machine: Machine) -> Result<Outcome> {
     if !tier2::is_native()? {
         eprintln!(
-            "pack run: this machine's KVM cannot emulate Xen; an emulated one that can takes some seconds to start"
+            "pack run: this machine's KVM cannot emulate Xen; an emulated one that can takes some seconds to start\r"
         );
     }
     let outcome = only(tier2::run_showing(slice::from_ref(&machine), &mut Console)?)?;
@@ -123,14 +138,12 @@ fn under_emulation(machine: Machine) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// What a domain writes is shown when it has ended: dom0 keeps it until then.
+/// What a domain writes to port 0xE9, as stage0 does, is in Xen's log, and shown when it has ended.
 fn under_xen(domain: Domain) -> Result<Outcome> {
-    eprintln!(
-        "pack run: starting Xen and a dom0 in an emulated machine, which takes a minute; the console follows at the end"
-    );
-    let outcome = only(tier4::run(tier4::Release::Trixie, &[domain])?)?;
-    for text in [&outcome.serial, &outcome.xen_console] {
-        Console.write_all(text.as_bytes())?;
+    eprintln!("pack run: starting Xen and a dom0 in an emulated machine, which takes a minute\r");
+    let outcome = only(tier4::run_showing(tier4::Release::Trixie, &[domain.act(Act::Talk)], &mut Console)?)?;
+    if !outcome.serial.is_empty() {
+        Console.write_all(format!("\npack run: in Xen's log:\n{}\n", outcome.serial).as_bytes())?;
     }
     Ok(outcome)
 }

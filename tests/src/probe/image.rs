@@ -21,27 +21,65 @@ pub(super) struct Image {
     pub(super) memory_size: u64,
 }
 
+/// The direct protocol's probe: text, constants, data.
+#[derive(Clone)]
+pub(super) struct DirectImage {
+    pub(super) parts: Vec<Part>,
+}
+
+/// A segment of it.
+#[derive(Clone)]
+pub(super) struct Part {
+    /// Bytes from where the image is linked.
+    pub(super) offset: u64,
+    pub(super) file: Vec<u8>,
+    pub(super) memory_size: u64,
+    pub(super) flags: u32,
+}
+
 /// The programs of the package `probe`.
 struct Programs {
+    direct: DirectImage,
+    /// Of that, as below: where, and which.
+    direct_relocations: Vec<(u64, u64)>,
     pvh: Image,
     pv: Image,
     /// Of the latter, where in it the addresses are that depend on where it runs: each has the address for a start at 0.
     relocations: Vec<u64>,
 }
 
-/// The image for a layout. The programs are compiled once in a process.
+/// The image for a layout.
 pub(super) fn build(layout: &Layout) -> Result<Image> {
+    with_programs(|programs| match &layout.pv {
+        None => Ok(programs.pvh.clone()),
+        Some(pv) => relocate(programs, pv.virt(layout.base)),
+    })
+}
+
+/// The image for the direct protocol, linked at `virt`.
+pub(super) fn direct(virt: u64) -> Result<DirectImage> {
+    with_programs(|programs| {
+        let mut image = programs.direct.clone();
+        for (place, addend) in &programs.direct_relocations {
+            let part = image.parts.iter_mut().rfind(|part| part.offset <= *place);
+            let part = part.context("a relocation of the probe lies before it")?;
+            let rest = part.file.get_mut(usize::try_from(place - part.offset)?..);
+            let word = rest.and_then(|rest| rest.first_chunk_mut());
+            *word.context("a relocation of the probe lies outside its file")? = addend.wrapping_add(virt).to_le_bytes();
+        }
+        Ok(image)
+    })
+}
+
+/// Lends the programs, which are compiled once in a process.
+fn with_programs<T>(work: impl FnOnce(&Programs) -> Result<T>) -> Result<T> {
     static BUILT: Mutex<Option<Programs>> = Mutex::new(None);
     let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if built.is_none() {
         compile()?;
         *built = Some(read_all()?);
     }
-    let programs = built.as_ref().context("the probe's images are there")?;
-    match &layout.pv {
-        None => Ok(programs.pvh.clone()),
-        Some(pv) => relocate(programs, pv.virt(layout.base)),
-    }
+    work(built.as_ref().context("the probe's images are there")?)
 }
 
 /// The image for PV, to run at `virt`.
@@ -99,7 +137,9 @@ fn read_all() -> Result<Programs> {
         *word.context("a relocation of the probe lies outside its file")? = addend.to_le_bytes();
     }
     let relocations = relocations.into_iter().map(|(place, _)| place).collect();
-    Ok(Programs { pvh: read(&open("probe")?, IMAGE_VIRT)?, pv, relocations })
+    let linked = open("probe-direct")?;
+    let (direct, direct_relocations) = (read_parts(&linked)?, self::relocations(&linked)?);
+    Ok(Programs { direct, direct_relocations, pvh: read(&open("probe")?, IMAGE_VIRT)?, pv, relocations })
 }
 
 /// Where a program linked at 0 has addresses, and which.
@@ -114,6 +154,20 @@ fn relocations(linked: &[u8]) -> Result<Vec<(u64, u64)>> {
         Ok((entry.r_offset.get(LittleEndian), entry.r_addend.get(LittleEndian) as u64))
     };
     entries.iter().map(relative).collect()
+}
+
+/// Takes the three PT_LOADs of the direct protocol's probe out of the linked file, each with all of its pages.
+fn read_parts(linked: &[u8]) -> Result<DirectImage> {
+    let header = FileHeader64::<LittleEndian>::parse(linked)?;
+    let headers = header.program_headers(LittleEndian, linked)?;
+    let parts = headers.iter().filter(|load| load.p_type(LittleEndian) == PT_LOAD).map(|load| {
+        let file = load.data(LittleEndian, linked).ok().context("the probe's PT_LOAD exceeds its file")?.to_vec();
+        let (offset, memory_size) = (load.p_vaddr(LittleEndian), load.p_memsz(LittleEndian));
+        Ok(Part { offset, file, memory_size, flags: load.p_flags(LittleEndian).0 })
+    });
+    let parts: Vec<Part> = parts.collect::<Result<_>>()?;
+    ensure!(parts.len() == 3, "the direct protocol's probe links to {} PT_LOADs, not to three", parts.len());
+    Ok(DirectImage { parts })
 }
 
 /// Takes the one PT_LOAD, which is linked at `virt`, out of the linked file.

@@ -5,6 +5,7 @@
 
 mod case;
 pub mod differ;
+pub mod direct;
 mod elf;
 mod image;
 mod layout;

@@ -12,9 +12,9 @@ use crate::frames::{self, Filter, Section};
 use crate::initrd::{Archive, Pool};
 use crate::kernels::{self, Kernel};
 use crate::logs::{ALL, Logs, SERIAL, STDERR};
-use crate::machine::Files;
+use crate::machine::{self, Files};
 use crate::tools::{self, Qemu};
-use crate::{Board, Exit, Machine, Missing, Outcome, cache};
+use crate::{Board, Exit, Input, Machine, Missing, Outcome, cache};
 
 /// What the inner QEMU loads by itself.
 const FIRMWARE: [&str; 6] =
@@ -39,6 +39,7 @@ pub(super) fn run(machines: &[Machine], console: &mut dyn Write) -> Result<Vec<O
     let file = cache::logs().join(format!("{name}.cpio"));
     fs::write(&file, &ramdisk).with_context(|| file.display().to_string())?;
 
+    let input = machines.iter().find_map(|machine| machine.input.as_ref());
     let stream = cache::logs().join(&name).join(STREAM);
     let largest = machines.iter().map(|machine| machine.memory_mib).max().unwrap_or(0);
     let outer = Machine::new(&name, &kernel.vmlinuz)
@@ -48,8 +49,9 @@ pub(super) fn run(machines: &[Machine], console: &mut dyn Write) -> Result<Vec<O
         .memory(OWN_MEMORY_MIB + 2 * (ramdisk.len() as u64).div_ceil(1 << 20) + largest)
         .initrd(&file)
         .append("console=ttyS0 quiet panic=-1")
-        .arguments(["-serial", &format!("file:{}", stream.display())])
+        .arguments(["-chardev", &machine::file("stream", &stream, input.map(Input::fifo)), "-serial", "chardev:stream"])
         .limit(OVERHEAD + machines.iter().map(|machine| machine.limit).sum::<Duration>());
+    let outer = Machine { input: input.cloned(), ..outer };
     let mut filter = Filter::new(&token, SERIAL, console);
     let ended = outer.run_with(Qemu::plain()?, "tcg", STREAM, &mut filter)?;
     fs::remove_file(&file)?;
@@ -84,7 +86,8 @@ fn jobs(machines: &[Machine], token: &str) -> Result<Vec<u8>> {
         let kernel = files.store(&mut archive, &machine.kernel)?;
         let initrd = machine.initrd.as_deref().map(|file| files.store(&mut archive, file)).transpose()?;
         let serial = Path::new("/dev/ttyS1");
-        let places = Files { kernel: &kernel, initrd: initrd.as_deref(), serial, logs: Path::new("/logs") };
+        let (input, logs) = (machine.input.as_ref().map(|_| serial), Path::new("/logs"));
+        let places = Files { kernel: &kernel, initrd: initrd.as_deref(), serial, input, logs };
         let words = machine.qemu_arguments(ACCELERATOR, &places);
         let words: Vec<String> = words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
         list.push_str(&format!("run {number} {} {}\n", machine.limit.as_secs().max(1), words.join(" ")));

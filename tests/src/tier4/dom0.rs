@@ -2,23 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::{Act, Domain, Release};
-use crate::frames::{self, Section};
+use crate::frames::{self, Filter, Section};
 use crate::initrd::{self, Archive, Pool};
 use crate::kernels::{self, Kernel};
 use crate::logs::{Logs, SERIAL, STDERR, TOOLSTACK};
-use crate::machine::XEN_CONSOLE;
+use crate::machine::{self, XEN_CONSOLE};
 use crate::tools::{self, Qemu};
 use crate::xen::{self, Toolstack};
-use crate::{Board, Exit, Machine, Missing, Outcome, cache};
+use crate::{Board, Exit, Input, Machine, Missing, Outcome, cache};
 
 /// The toolstack's programs that dom0 runs.
-const PROGRAMS: [&str; 5] = ["xl", "xenstored", "xen-init-dom0", "xenconsoled", "libxl-save-helper"];
+const PROGRAMS: [&str; 6] = ["xl", "xenstored", "xen-init-dom0", "xenconsoled", "xenconsole", "libxl-save-helper"];
 /// Xen as a kernel for `pvshim`, where xl looks for it: a name in the folder beside that of the programs.
 const SHIM: &str = "boot/xen-shim";
 /// What xl loads by itself when one of its threads ends.
@@ -50,8 +51,8 @@ const DOM0_MEMORY_MIB: u64 = 512;
 /// What Xen itself needs beside dom0's and the domain's memory, in MiB.
 const XEN_MEMORY_MIB: u64 = 512;
 
-/// Runs `domains` one after another.
-pub(super) fn run(release: Release, domains: &[Domain]) -> Result<Vec<Outcome>> {
+/// Runs `domains` one after another, copying their consoles to `console`.
+pub(super) fn run(release: Release, domains: &[Domain], console: &mut dyn Write) -> Result<Vec<Outcome>> {
     let (toolstack, kernel) = (xen::toolstack(release)?, dom0_kernel()?);
     let mut ramdisk = fs::read(base(&toolstack, &kernel)?.join(BASE))?;
     let token = frames::token();
@@ -61,6 +62,7 @@ pub(super) fn run(release: Release, domains: &[Domain]) -> Result<Vec<Outcome>> 
     let file = cache::logs().join(format!("{name}.cpio"));
     fs::write(&file, &ramdisk).with_context(|| file.display().to_string())?;
 
+    let input = domains.iter().find_map(|domain| domain.machine.input.as_ref());
     let stream = cache::logs().join(&name).join(STREAM);
     let largest = domains.iter().map(|domain| domain.machine.memory_mib).max().unwrap_or(0);
     let saved = domains.iter().filter(|domain| domain.act == Act::Save).map(|domain| domain.machine.memory_mib).max();
@@ -77,9 +79,11 @@ pub(super) fn run(release: Release, domains: &[Domain]) -> Result<Vec<Outcome>> 
         .append(format!(
             "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_max_vcpus=1 dom0_mem={dom0_memory}M"
         ))
-        .arguments(["-serial", &format!("file:{}", stream.display())])
+        .arguments(["-chardev", &machine::file("stream", &stream, input.map(Input::fifo)), "-serial", "chardev:stream"])
         .limit(OVERHEAD + limits.sum());
-    let ended = machine.run_with(Qemu::for_real_xen()?, "tcg", STREAM, &mut std::io::sink())?;
+    let machine = Machine { input: input.cloned(), ..machine };
+    let mut filter = Filter::new(&token, CONSOLE, console);
+    let ended = machine.run_with(Qemu::for_real_xen()?, "tcg", STREAM, &mut filter)?;
     fs::remove_file(&file)?;
     let stream = fs::read(&stream).unwrap_or_default();
     let sections = frames::sections(&stream, &token);
@@ -110,6 +114,8 @@ fn outcome(machine: &Machine, number: usize, sections: &[Section<'_>], xen: &Out
     logs.write(SERIAL, lines.collect::<Vec<_>>().join("\n"))?;
     let exit = match state {
         "none" => Exit::Failed(text(TOOLSTACK)),
+        // Destroyed, as xl does by itself.
+        "gone" => Exit::PowerOff,
         _ if state.contains('c') => Exit::Crashed,
         _ if state.contains('s') => Exit::PowerOff,
         _ => Exit::TimedOut,
@@ -129,7 +135,13 @@ fn jobs(domains: &[Domain], token: &str) -> Result<Vec<u8>> {
         let machine = &domain.machine;
         let kernel = files.store(&mut archive, &machine.kernel)?;
         let ramdisk = machine.initrd.as_deref().map(|file| files.store(&mut archive, file)).transpose()?;
-        let name = format!("mstrap-{number}");
+        let mut name = format!("mstrap-{number}");
+        if let Some(given) = &domain.given {
+            name.clone_from(&given.name);
+            for (path, file) in given.files.iter().zip([Some(&kernel), ramdisk.as_ref()]) {
+                archive.symlink(path, &file.map_or_else(String::new, |file| file.display().to_string()))?;
+            }
+        }
         let file = domain.file(&name, &kernel, ramdisk.as_deref())?;
         archive.file(&format!("jobs/{number}.cfg"), 0o644, file.as_bytes())?;
         let (act, times) = domain.act.word();
@@ -146,7 +158,7 @@ const BASE: &str = "base.cpio";
 
 /// The folder with what is the same for each run: busybox, the toolstack with its libraries, dom0's modules.
 fn base(toolstack: &Toolstack, kernel: &Kernel) -> Result<PathBuf, Missing> {
-    cache::entry(&format!("dom0-of-{}-{}", toolstack.version(), kernel.release), |folder| {
+    cache::entry(&format!("dom0-with-console-{}-{}", toolstack.version(), kernel.release), |folder| {
         let archive = base_archive(toolstack, kernel)
             .map_err(|error| Missing::new("the dom0 of a nested Xen", format!("{error:#}")))?;
         fs::write(folder.join(BASE), archive).map_err(|error| Missing::new(folder.display().to_string(), error))

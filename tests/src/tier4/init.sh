@@ -21,13 +21,15 @@ now() { busybox date +%s; }
 
 is_late() { [ $(($(now) - start)) -ge "$seconds" ]; }
 
-# The number and the state letters of the domain. A look that fails leaves them as they were.
+# The number and the state letters of the domain; "gone" for one that is not there any more. A look that fails leaves them as
+# they were.
 look() {
     set -- $(xl list "$name" 2>>/xl.log | busybox tail -n 1)
     if [ $# -ge 5 ]; then
         domid=$2 state=$5
     else
         echo "mstrap-dom0: xl list says: $*" >>/xl.log
+        case $domid in none) ;; *) xl list "$domid" >/dev/null 2>&1 || state=gone ;; esac
     fi
 }
 
@@ -44,7 +46,7 @@ settled() {
 ended() {
     look
     while ! is_late; do
-        case $state in *[sc]*) return 0 ;; esac
+        case $state in gone | *[sc]*) return 0 ;; esac
         busybox sleep 1
         look
     done
@@ -64,7 +66,7 @@ await() {
     done
 }
 
-create() { xl create "/jobs/$number.cfg" >>/xl.log 2>&1; }
+create() { xl create "$@" "/jobs/$number.cfg" >>/xl.log 2>&1; }
 
 note() { echo "mstrap-dom0: $*" >>/xl.log; }
 
@@ -75,8 +77,9 @@ run() { create && ended; }
 
 unread() {
     daemon=$(busybox pidof xenconsoled)
+    create -p
     busybox kill -STOP "$daemon"
-    create && ended
+    xl unpause "$name" && ended
     busybox kill -CONT "$daemon"
     busybox sleep 1
 }
@@ -110,6 +113,21 @@ save() {
     xl shutdown "$name" && ended
 }
 
+# What the domain writes is sent as it comes, and it is given what is typed.
+talk() {
+    create || return 1
+    until [ -e "$console" ]; do busybox sleep 1; done
+    busybox tail -n +1 -f "$console" >&3 &
+    joined=$!
+    look
+    xenconsole "$domid" --type pv --interactive </dev/ttyS1 >/dev/null &
+    joined="$joined $!"
+    ended
+    settled "$console"
+    busybox sleep 2
+    kill $joined
+}
+
 # run NUMBER NAME SECONDS ACT TIMES: one domain.
 job() {
     number=$1 name=$2 seconds=$3 act=$4 times=$5 domid=none state=none
@@ -119,11 +137,11 @@ job() {
     : >/xl.log
     $act >>/xl.log 2>&1
     seconds=$(($(now) - start))
-    if [ -e "$console" ]; then
+    if [ "$act" != talk ] && [ -e "$console" ]; then
         settled "$console"
         busybox cat "$console" >&3
     fi
-    section xl.log
+    section toolstack.log
     busybox cat /xl.log "/var/log/xen/xl-$name.log" >&3 2>/dev/null
     section end
     echo "$state $domid $seconds" >&3

@@ -8,12 +8,14 @@ mod dom0;
 mod domain;
 mod pair;
 
+use std::io::{self, Write};
+
 use anyhow::Result;
 
 use crate::Outcome;
 pub use crate::xen::Release;
 
-pub use domain::{Act, Domain, Kind};
+pub use domain::{Act, Domain, Given, Kind};
 pub use pair::Pair;
 
 /// Runs the domains on the Xen of `release` and gives their outcomes in the same order. Of an outcome,
@@ -26,5 +28,14 @@ pub use pair::Pair;
 /// # Errors
 /// A part is [`crate::Missing`], or a file cannot be read or written. How the guests fare is no error.
 pub fn run(release: Release, domains: &[Domain]) -> Result<Vec<Outcome>> {
-    dom0::run(release, domains)
+    run_showing(release, domains, &mut io::sink())
+}
+
+/// The same, copying what the domains write to their console rings to `console`: for [`Act::Talk`] while they run, else when they
+/// have ended.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_showing(release: Release, domains: &[Domain], console: &mut dyn Write) -> Result<Vec<Outcome>> {
+    dom0::run(release, domains, console)
 }

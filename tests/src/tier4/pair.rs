@@ -47,10 +47,12 @@ impl Pair {
         Ok(())
     }
 
-    /// What a PV kernel says it says to its console ring, a PVH one to Xen's log.
+    /// What a PV kernel says it says to its console ring, where the shim has its own lines too; a PVH one to Xen's log.
     fn told(&self, mut outcome: Outcome) -> Outcome {
         if self.case.layout.pv.is_some() {
-            outcome.serial = std::mem::take(&mut outcome.xen_console);
+            let lines = outcome.xen_console.lines().map(|line| line.trim_matches('\r'));
+            outcome.serial =
+                lines.filter(|line| !line.is_empty() && !line.starts_with("(XEN) ")).collect::<Vec<_>>().join("\n");
         }
         outcome
     }

@@ -53,19 +53,25 @@ impl Kernel {
         let is_in = |start: u64, placement: &Placement| {
             entry.checked_sub(start).is_some_and(|distance| distance < placement.memory.len())
         };
-        let is_virtual = || placements.iter().any(|placement| is_in(placement.virt.0, placement));
+        let at_virtual = placements.iter().find(|placement| is_in(placement.virt.0, placement));
         let paddrs = || self.segments.iter().zip(placements);
         let physical = || paddrs().find(|(segment, placement)| is_in(segment.paddr, placement));
-        if decisions.entry != EntryRule::Physical && is_virtual() {
-            return Ok(Entry::Virtual(Virt(entry)));
-        }
-        match physical() {
-            Some((segment, placement)) if decisions.entry != EntryRule::Virtual => {
-                let start = placement.memory.start().0;
-                Ok(Entry::Physical(Phys(start.wrapping_add(entry.wrapping_sub(segment.paddr)))))
+        let (found, placement) = match (at_virtual, physical()) {
+            (Some(placement), _) if decisions.entry != EntryRule::Physical => (Entry::Virtual(Virt(entry)), placement),
+            (_, Some((segment, placement))) if decisions.entry != EntryRule::Virtual => {
+                let place = placement.memory.start().0.wrapping_add(entry.wrapping_sub(segment.paddr));
+                let shadow = |other: &&Placement| {
+                    let elsewhere = !other.memory.is_empty() && other.virt.0 != other.memory.start().0;
+                    elsewhere && share_page(virt_pages(other), pages(place, 1))
+                };
+                if let Some(Placement { index, .. }) = placements.iter().find(shadow) {
+                    return Err(PlanError::EntryShadowed { entry, index: *index });
+                }
+                (Entry::Physical(Phys(place)), placement)
             }
-            _ => Err(PlanError::EntryNowhere { entry }),
-        }
+            _ => return Err(PlanError::EntryNowhere { entry }),
+        };
+        if placement.access.execute { Ok(found) } else { Err(PlanError::EntryData { entry, index: placement.index }) }
     }
 }
 

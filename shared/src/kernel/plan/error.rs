@@ -126,6 +126,20 @@ pub enum PlanError {
         /// `e_entry`.
         entry: u64,
     },
+    /// Direct: `e_entry` is physical, and a segment is mapped at that address, of other memory.
+    EntryShadowed {
+        /// `e_entry`.
+        entry: u64,
+        /// Segment.
+        index: u16,
+    },
+    /// Direct: `e_entry` is in a segment that is not executable.
+    EntryData {
+        /// `e_entry`.
+        entry: u64,
+        /// Segment.
+        index: u16,
+    },
     /// The symbol table does not fit into what libelf counts for it, which happens in ELF32 only.
     SymbolsOutside {
         /// End of the strings.
@@ -264,6 +278,12 @@ impl PlanError {
             }
             Self::EntryTooHigh { entry } => write!(f, "PHYS32_ENTRY {entry:#x}, expected 32 bits"),
             Self::EntryNowhere { entry } => write!(f, "entry {entry:#x} is in no segment"),
+            Self::EntryShadowed { entry, index } => {
+                write!(f, "entry {entry:#x} is physical, and segment {} is mapped there", u32::from(*index))
+            }
+            Self::EntryData { entry, index } => {
+                write!(f, "entry {entry:#x} is in segment {}, which is not executable", u32::from(*index))
+            }
             Self::P2mInside { p2m, start, end } => {
                 write!(f, "INIT_P2M {p2m} is inside the kernel, {start} to {end}")
             }

@@ -1,0 +1,80 @@
+//! What packing costs on the host, and what loading costs in the guest, beside what it is to be compared with. Writes a table and a plot
+//! to `bench` in the target folder, and fails if stage0 takes more than 2 % more instructions than the table in the documents says.
+//! With `--write`, the documents get the new table and plot.
+
+mod loading;
+mod packing;
+mod plot;
+mod table;
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use harness::cache;
+use harness::kernels;
+
+/// The document with the last results, between lines with these marks.
+const DOCUMENT: &str = "docs/performance.md";
+const MARKS: [&str; 2] = ["<!-- results -->\n", "<!-- end of results -->\n"];
+const PLOT: &str = "docs/performance.svg";
+/// How many kernels, each of another compression.
+const KERNELS: usize = 3;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let has = |word: &str| arguments.iter().any(|argument| argument == word);
+    // `cargo test` runs benchmarks' binaries too, without this word.
+    if !has("--bench") {
+        return Ok(());
+    }
+    let (mut loaded, mut packed) = (Vec::new(), Vec::new());
+    for kernel in kernels::of_different_compressions(KERNELS)? {
+        let subject = loading::Subject::of(&kernel)?;
+        loaded.extend(subject.rows(&mut packed)?);
+        packed.push(packing::zstd(&subject)?);
+    }
+    let results = table::text(&loaded, &packed)?;
+    let plot = plot::draw(&loaded);
+    print!("{results}");
+    let folder = cache::target().join("bench");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("cost.md"), &results)?;
+    fs::write(folder.join("cost.svg"), &plot)?;
+
+    let document = cache::workspace().join(DOCUMENT);
+    let text = fs::read_to_string(&document).with_context(|| DOCUMENT.to_owned())?;
+    let parts = text.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?)));
+    let (before, (last, after)) = parts.with_context(|| format!("{DOCUMENT} has no place for results"))?;
+    if has("--write") {
+        fs::write(cache::workspace().join(PLOT), &plot)?;
+        let [start, end] = MARKS;
+        return Ok(fs::write(&document, format!("{before}{start}{results}{end}{after}"))?);
+    }
+    compare(&loaded, &table::committed(last))
+}
+
+/// Fails if a row is worse than the committed one, or if there is none to compare with.
+fn compare(rows: &[loading::Row], committed: &[table::Committed]) -> Result<()> {
+    let mut compared = 0;
+    let mut worse = Vec::new();
+    for row in rows.iter().filter(|row| row.is_stage0()) {
+        let Some(before) = committed.iter().find(|before| before.kernel == row.kernel && before.loader == row.loader)
+        else {
+            println!("{}, {}: {DOCUMENT} has no such row", row.kernel, row.loader);
+            continue;
+        };
+        compared += 1;
+        let millions = row.loading as f64 / 1e6;
+        if millions > before.millions * 1.02 {
+            worse.push(format!("{}, {}: {millions:.1} instead of {:.1}", row.kernel, row.loader, before.millions));
+        }
+    }
+    if compared == 0 {
+        bail!("{DOCUMENT} has no result for these kernels: see what is printed above, and add it with `-- --write`");
+    }
+    if !worse.is_empty() {
+        bail!("more than 2 % more millions of instructions than in {DOCUMENT}:\n{}", worse.join("\n"));
+    }
+    println!("\n{compared} rows are within 2 % of {DOCUMENT}, or better");
+    Ok(())
+}
