@@ -25,6 +25,7 @@ const PROTOCOL: std::ops::Range<usize> = 48..52;
 ///
 /// # Panics
 /// `pack` is no pack.
+#[expect(clippy::panic, reason = "it says so")]
 pub fn mutated(pack: &[u8], rng: &mut Rng) -> Mutated {
     let Ok(manifest) = Manifest::parse(pack, pack.len() as u64) else { panic!("what is to be changed is no pack") };
     let (manifest_len, len) = (manifest.manifest_len() as usize, pack.len());

@@ -31,7 +31,7 @@ fn number(name: &str, usual: u64) -> u64 {
 
 fn drawn() -> Result<(), Trouble> {
     let mut rng = Rng::with_seed(number("MSTRAP_SEED", 1));
-    let drawn: Vec<Pair> = (0..number("MSTRAP_PAIRS", 40)).map(|number| draw(&mut rng, number)).collect();
+    let drawn: Vec<Pair> = (0..number("SOAK_PAIRS", 40)).map(|number| draw(&mut rng, number)).collect();
     let mut failed = Vec::new();
     for batch in drawn.chunks(BATCH) {
         let mut domains = Vec::new();

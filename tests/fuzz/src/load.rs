@@ -69,6 +69,7 @@ fn pack(head: &mut Input<'_>, elf: &[u8]) -> Option<Vec<u8>> {
         modules: (0..(flags >> 1) % 4).map(module).collect(),
         decisions,
         locked: flags & 8 != 0,
+        measured: false,
         allowed: if flags & 16 == 0 { vec![] } else { vec!["a=*".into(), "b".into()] },
     };
     let mut pack = content.encode().ok()?;
@@ -184,12 +185,14 @@ impl Built {
         let modules: Vec<Option<Vec<u8>>> =
             handed.modules.iter().map(|module| machine.guest.read(module.range).map(<[u8]>::to_vec)).collect();
         let image = PhysRange::sized(Phys(IMAGE.0), IMAGE.1).expect("a range");
-        let pv = self.pv.map(|domain| Pv { domain, base: VIRT_BASE, structures: PhysRange::EMPTY });
+        let base = VIRT_BASE;
+        let pv = self.pv.map(|domain| Pv { domain, base, structures: PhysRange::EMPTY });
         let mut log = String::new();
         let mut domain = Domain {
             handed: &handed,
             options,
             trust: &TrustSlot::EMPTY,
+            file: b"stage0",
             ram,
             image,
             builder: Builder::Qemu,
@@ -252,8 +255,8 @@ impl Built {
             write_block(&mut machine.guest, &map).expect("room for tables and stack");
         }
         let (modules_given, reserved) = (given.iter().copied(), kept.range());
-        let handover =
-            PvhHandover { handed, modules: modules_given, cmdline: &loaded.cmdline, rsdp: loaded.rsdp, reserved };
+        let (cmdline, rsdp) = (loaded.cmdline.as_str(), loaded.rsdp);
+        let handover = PvhHandover { handed, modules: modules_given, cmdline, rsdp, reserved };
         let block = loaded.arrangement.start_info;
         if write_start_info(&mut machine.guest, block, &handover).is_err() {
             return;

@@ -23,6 +23,7 @@ use zerocopy::IntoBytes;
 use crate::cache;
 
 pub use case::Case;
+pub use image::alone;
 pub use layout::{Class, Content, Extra, Layout, Pv, Relocation, for_pv};
 pub use lines::{Difference, Lines};
 

@@ -64,23 +64,27 @@ here:
     # A write to text at its own address and 1:1, a jump to data, a write below the stack.
     leal {TRIES}(%edi), %edx
     xorl %ecx, %ecx
-    leal (text_start - here)(%ebp), %esi
+    movl ({TABLE} - here + {TO_TRY})(%ebp), %esi
     call try32
-    movl ({TABLE} - here + {TEXT_PHYS})(%ebp), %esi
+    movl ({TABLE} - here + {TO_TRY} + 8)(%ebp), %esi
     call try32
     incl %ecx
-    movl %edi, %esi
+    movl ({TABLE} - here + {TO_TRY} + 16)(%ebp), %esi
     call try32
     decl %ecx
     leal (20 - 64 * 1024 - 1)(%esp), %esi
     call try32
 
-    # Page tables: 1:1 by large pages, but for the image, which keeps its addresses.
-    leal ({TABLES} - here)(%ebp), %esi      # ESI = their address
-    movl %esi, %edx
-    leal (data_start - here)(%ebp), %eax
-    subl %eax, %edx
-    addl ({TABLE} - here + {DATA_PHYS})(%ebp), %edx     # EDX = their place
+    # Page tables, at the bottom of the stack (level 4, level 3, PAE's, four of level 2, the image's): 1:1 by large pages,
+    # but for the image, which keeps its addresses. EDX = ESI = where they are.
+    leal (20 - 64 * 1024)(%esp), %edx
+    movl %edi, %esi
+    movl %edx, %edi
+    xorl %eax, %eax
+    movl $(8 * 1024), %ecx
+    rep stosl
+    movl %esi, %edi
+    movl %edx, %esi
     leal 0x1003(%edx), %eax                 # level 4 -> level 3
     movl %eax, (%esi)
     xorl %ecx, %ecx
@@ -106,13 +110,13 @@ here:
     leal (text_start - here)(%ebp), %ecx
     shrl $12, %ecx
     andl $511, %ecx
-    movl ({TABLE} - here + {TEXT_PHYS})(%ebp), %eax
+    movl ({TABLE} - here + {PLACES})(%ebp), %eax
     leal (rodata_start - here)(%ebp), %ebx
     call map
-    movl ({TABLE} - here + {RODATA_PHYS})(%ebp), %eax
+    movl ({TABLE} - here + {PLACES} + 8)(%ebp), %eax
     leal (data_start - here)(%ebp), %ebx
     call map
-    movl ({TABLE} - here + {DATA_PHYS})(%ebp), %eax
+    movl ({TABLE} - here + {PLACES} + 16)(%ebp), %eax
     leal (data_end - here)(%ebp), %ebx
     call map
 
@@ -129,7 +133,7 @@ here:
     # PAE by the new tables, which execute everything, to go on 1:1; there paging is off for a moment.
     leal 0x2000(%edx), %eax
     movl %eax, %cr3
-    movl ({TABLE} - here + {TEXT_PHYS})(%ebp), %eax
+    movl ({TABLE} - here + {PLACES})(%ebp), %eax
     leal (text_start - here)(%ebp), %ecx
     subl %ecx, %eax
     leal (4f - here)(%ebp,%eax), %eax
