@@ -259,6 +259,7 @@ fn equal() -> Result<(), Trouble> {
     check(failed.is_empty(), failed.join("\n"))
 }
 
+/// Nor does what stage0 writes on the console leave a trace but in the ring: all that a fresh domain promises is kept.
 fn repeated() -> Result<(), Trouble> {
     for outcome in &Batch::get()?.repeated {
         outcome.ended(&Exit::PowerOff)?;
