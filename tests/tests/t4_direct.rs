@@ -18,7 +18,7 @@ fn main() {
 fn each_promise() -> Result<(), Trouble> {
     let layouts = direct::layouts().into_iter().filter(|layout| layout.class == Class::Elf64);
     let mut kernels = layouts.map(|layout| Ok(layout.kernel()?)).collect::<Result<Vec<Kernel>, Trouble>>()?;
-    kernels.push(direct::solaris(Class::Elf64)?);
+    kernels.push(direct::solaris(Class::Elf64, None)?);
     let domains = kernels.iter().map(|kernel| {
         let machine = direct::machine("t4", kernel)?.append("stage0.quiet");
         Ok(Domain::new(Kind::Pvh, machine))

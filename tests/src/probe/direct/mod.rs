@@ -8,6 +8,7 @@ mod solaris;
 use anyhow::{Context, Result, bail};
 use object::elf::{PF_R, PF_W, PF_X};
 use probe::{DirectSegment, DirectTable, TABLE_PAGE};
+use shared::kernel::{Decisions, Protocol};
 use zerocopy::IntoBytes;
 
 pub use layouts::{layouts, machine};
@@ -46,10 +47,17 @@ pub struct Kernel {
     pub name: &'static str,
     /// Its ELF file.
     pub elf: Vec<u8>,
+    /// What is decided when it is packed.
+    pub decisions: Decisions,
     class: Class,
     physical: bool,
     to_try: [u64; 3],
     loads: Vec<Load>,
+}
+
+/// The protocol, and nothing else.
+fn direct() -> Decisions {
+    Decisions { protocol: Some(Protocol::Direct), ..Decisions::default() }
 }
 
 /// A segment besides the image.
@@ -116,7 +124,7 @@ impl Direct {
         }
         let elf = elf::write(self.class, entry, &ordered)?;
         let (name, class, physical, to_try) = (self.name, self.class, self.physical, table.to_try);
-        Ok(Kernel { name, class, physical, to_try, elf, loads })
+        Ok(Kernel { name, class, physical, decisions: direct(), to_try, elf, loads })
     }
 
     fn loads(&self, image: &DirectImage) -> Vec<Load> {
