@@ -1,5 +1,6 @@
 //! Kernels for the direct protocol: the probe's three segments, each at a place of its own, and others with them.
 
+mod draw;
 mod elf;
 mod layouts;
 mod promises;
@@ -9,8 +10,10 @@ use anyhow::{Context, Result, bail};
 use object::elf::{PF_R, PF_W, PF_X};
 use probe::{DirectSegment, DirectTable, TABLE_PAGE};
 use shared::kernel::{Decisions, Protocol};
+use shared::memory::{Phys, PhysRange};
 use zerocopy::IntoBytes;
 
+pub use draw::drawn;
 pub use layouts::{layouts, machine};
 pub use promises::{CR4_MCE, check};
 pub use solaris::solaris;
@@ -49,10 +52,21 @@ pub struct Kernel {
     pub elf: Vec<u8>,
     /// What is decided when it is packed.
     pub decisions: Decisions,
-    class: Class,
+    /// How wide it is.
+    pub class: Class,
     physical: bool,
     to_try: [u64; 3],
     loads: Vec<Load>,
+}
+
+impl Kernel {
+    /// Whether a segment's place, and whether one's address, is where `range` is.
+    pub fn collides(&self, range: PhysRange) -> [bool; 2] {
+        let place = |load: &Load| (load.phys, load.memory_size);
+        let shadow = |load: &Load| (load.virt, load.memory_size);
+        let meets = |(start, len)| PhysRange::sized(Phys(start), len).is_ok_and(|other| other.overlaps(&range));
+        [self.loads.iter().map(place).any(meets), self.loads.iter().map(shadow).any(meets)]
+    }
 }
 
 /// The protocol, and nothing else.
