@@ -6,14 +6,20 @@ use std::sync::OnceLock;
 
 use harness::linux;
 use harness::probe::{self, Case, Content, Extra, Layout, Pv, differ, for_pv};
+use harness::tier4::mutated::{self, Changed};
 use harness::tier4::{self, Act, Domain, Kind, Pair, Release};
 use harness::trial::{self, Trouble, check};
 use harness::{Exit, Machine, Outcome, stage0};
 use shared::format::Codec;
 use shared::memory::MIB;
 
+/// Domains of each kind whose packs are changed, and what the changes come of.
+const CHANGED: u64 = 5;
+const SEED: u64 = 2006;
+
 fn main() {
     let mut tests = vec![
+        trial::test("changed_packs_start_their_kernel_or_are_refused", changed),
         trial::test("probes_are_equal_to_a_direct_start", equal),
         trial::test("what_no_domain_could_start_is_not_packed", refused_on_the_host),
         trial::test("a_mib_less_than_a_pack_needs_is_refused", short),
@@ -108,6 +114,8 @@ struct Batch {
     unread: Vec<Outcome>,
     /// The first pairs, by stage0, in a MiB less than they need.
     short: Vec<Outcome>,
+    /// Domains whose packs were changed at random, of each kind.
+    changed: Vec<(Changed, Outcome)>,
 }
 
 impl Batch {
@@ -141,15 +149,20 @@ impl Batch {
             }
         }
         domains.extend(short);
+        let mut changed = mutated::changed(Kind::Pvh, CHANGED, SEED)?;
+        changed.extend(mutated::changed(Kind::Pv, CHANGED, SEED)?);
+        let before = domains.len();
+        domains.extend(changed.iter().map(|changed| changed.domain.clone()));
         let mut outcomes = tier4::run(Release::Trixie, &domains)?;
         check(outcomes.len() == domains.len(), "expected as many outcomes as domains")?;
+        let changed = changed.into_iter().zip(outcomes.split_off(before)).collect();
         let rest = outcomes.split_off(2 * pairs.len());
         let (refused, rest) = rest.split_at(REFUSED.len());
         let (repeated, rest) = rest.split_at(2);
         let (unread, short) = rest.split_at(2);
         let (unread, short) = (unread.to_vec(), short.to_vec());
         let probes = outcomes.as_chunks().0.to_vec();
-        Ok(Self { pairs, probes, refused: refused.to_vec(), repeated: repeated.to_vec(), unread, short })
+        Ok(Self { pairs, probes, refused: refused.to_vec(), repeated: repeated.to_vec(), unread, short, changed })
     }
 }
 
@@ -240,6 +253,14 @@ fn repeated() -> Result<(), Trouble> {
         let free = outcome.free_memory();
         check(free.is_some_and(|(before, after)| before == after), outcome.failure(&format!("free: {free:?} MiB")))?;
     }
+    Ok(())
+}
+
+/// There is no third outcome.
+fn changed() -> Result<(), Trouble> {
+    let batch = Batch::get()?;
+    let started = mutated::check(&batch.changed)?;
+    println!("seed {SEED}: of {} changed packs, {started} started their kernel", batch.changed.len());
     Ok(())
 }
 
