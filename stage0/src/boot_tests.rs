@@ -24,6 +24,9 @@ const MODLIST: u64 = 0x6100;
 const MEMMAP: u64 = 0x7000;
 pub(crate) const IMAGE: (u64, u64) = (MIB, 0x6_0000);
 
+/// What stands for stage0's file.
+const FILE: &[u8] = b"stage0";
+
 /// A domain whose memory is an array, and whose stage0 does not lie in it.
 pub(crate) struct Emulated(pub(crate) Array);
 
@@ -102,6 +105,7 @@ impl Built {
             handed: &handed,
             options,
             trust,
+            file: FILE,
             ram,
             image,
             builder: Builder::Qemu,
@@ -117,6 +121,7 @@ impl Built {
             handed: &handed,
             modules: modules.into_iter(),
             cmdline: &loaded.cmdline,
+            rsdp: loaded.rsdp,
             reserved: PhysRange::EMPTY,
         };
         let block = loaded.arrangement.start_info;

@@ -137,8 +137,8 @@ fn start(segments: &[Segment]) -> Option<BTreeSet<(usize, bool)>> {
     handed.read(machine.memory(), Phys(START_INFO), |_| false).unwrap();
     let (ram, mut log) = (handed.ram().unwrap(), String::new());
     let (handed, options, trust, pv) = (&handed, Options::default(), &TrustSlot::EMPTY, None);
-    let builder = Builder::Qemu;
-    let mut domain = Domain { handed, options, trust, ram, image, builder, pv, gib_pages: false, log: &mut log };
+    let (file, builder) = (&[][..], Builder::Qemu);
+    let mut domain = Domain { handed, options, trust, file, ram, image, builder, pv, gib_pages: false, log: &mut log };
     let mut copy = [0; MAX_MANIFEST_LEN as usize];
     let loaded = match load(&mut machine, &mut domain, &mut copy, &mut meter()) {
         Ok(loaded) => loaded,
@@ -149,8 +149,8 @@ fn start(segments: &[Segment]) -> Option<BTreeSet<(usize, bool)>> {
     let map = Map { plan: &loaded.plan, ram: &domain.ram, block, gib_pages: false };
     write_block(machine.memory(), &map).unwrap();
     let given: Vec<Module<'_>> = loaded.modules(handed).collect();
-    let (modules, cmdline, reserved) = (given.iter().copied(), &loaded.cmdline, block.range());
-    write_start_info(machine.memory(), block.start_info(), &PvhHandover { handed, modules, cmdline, reserved })
+    let (modules, cmdline, rsdp, reserved) = (given.iter().copied(), &loaded.cmdline, loaded.rsdp, block.range());
+    write_start_info(machine.memory(), block.start_info(), &PvhHandover { handed, modules, cmdline, rsdp, reserved })
         .unwrap();
 
     assert!(machine.is_whole(), "stage0 or its tables were overwritten");

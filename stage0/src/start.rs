@@ -12,6 +12,7 @@ use shared::kernel::{Class, Entry, Protocol};
 use shared::memory::{Builder, MIB, Phys, PhysRange, Virt};
 
 use crate::boot::{self, Domain, Loaded, ManifestCopy};
+use crate::entry;
 use crate::error::Error;
 use crate::handover::pvh::Registers;
 use crate::handover::{self, Module, PvhHandover};
@@ -64,7 +65,6 @@ struct Ready {
 }
 
 fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &mut Handed) -> Result<Ready, Error> {
-    let begin = machine.clock().now();
     let xen = Xen::find();
     if let Some(xen) = xen {
         pvh::set_console(xen);
@@ -77,8 +77,9 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
     let ram = handed.ram()?;
     let builder = if xen.is_some() { Builder::Xen } else { Builder::Qemu };
     let image = machine.image();
-    let (trust, gib_pages) = (&crate::entry::trust(), gib_pages());
-    let mut domain = Domain { handed, options, trust, ram, image, builder, pv: None, gib_pages, log: &mut Console };
+    let (trust, file, gib_pages) = (&entry::trust(), entry::file(), gib_pages());
+    let mut domain =
+        Domain { handed, options, trust, file, ram, image, builder, pv: None, gib_pages, log: &mut Console };
     say(options.quiet, format_args!("stage0: domain: PVH{}, {} MiB", under(xen), domain.ram.total().div_ceil(MIB)));
 
     let loaded = boot::load::<Guest>(machine, &mut domain, copy, &mut meter)?;
@@ -87,7 +88,7 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
     say(options.quiet, format_args!("stage0: kernel: {kernel} at {}, {protocol} entry at {entry:#x}", loaded.place()));
     let ready = meter.measure(Phase::HandOver, 0, || hand_over(machine, &domain, &loaded, entry))?;
     if options.timing {
-        report_times(&meter, machine.clock().now().wrapping_sub(begin));
+        report_times(&meter, machine.clock().now().wrapping_sub(entry::started()));
     }
     pvh::leave();
     Ok(ready)
@@ -122,7 +123,7 @@ fn hand_over(machine: &mut Pvh, domain: &Domain<'_>, loaded: &Loaded<'_>, entry:
     }
     let modules: heapless::Vec<Module<'_>, 80> = loaded.modules(handed).collect();
     let (modules, reserved) = (modules.iter().copied(), block.range());
-    let handover = PvhHandover { handed, modules, cmdline: &loaded.cmdline, reserved };
+    let handover = PvhHandover { handed, modules, cmdline: &loaded.cmdline, rsdp: loaded.rsdp, reserved };
     handover::write_start_info(memory, start_info, &handover)?;
     handover::pvh::write_trampoline(memory, trampoline, registers)?;
     Ok(Ready { trampoline, start_info: start_info.start() })

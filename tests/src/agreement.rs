@@ -293,7 +293,7 @@ pub fn memory(plan: &Plan, elf: &[u8]) -> Vec<u8> {
 
 /// The memory of one area, written by the plainest code that can be: all zero, each segment's bytes and zeros in order,
 /// then the symbols.
-fn memory_of(area: &PhysRange, plan: &Plan, elf: &[u8]) -> Vec<u8> {
+pub fn memory_of(area: &PhysRange, plan: &Plan, elf: &[u8]) -> Vec<u8> {
     let mut memory = vec![0; area.len() as usize];
     let mut put = |at: u64, bytes: &[u8]| {
         let at = (at - area.start().0) as usize;

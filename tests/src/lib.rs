@@ -21,6 +21,7 @@ pub mod loading;
 mod logs;
 pub mod machine;
 pub mod missing;
+pub mod mutated;
 pub mod oracle;
 pub mod outcome;
 pub mod probe;
@@ -32,6 +33,7 @@ pub mod tier4;
 pub mod tools;
 mod tree;
 pub mod trial;
+pub mod verified;
 pub mod xen;
 pub mod xl;
 

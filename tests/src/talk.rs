@@ -2,43 +2,28 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::trial::{Trouble, check};
-use crate::{Missing, cache, initrd, kernels};
+use crate::{cache, initrd, kernels, tools};
 
 /// What the guest is told.
 const WORDS: &str = "good morning";
 const VCPUS: &str = "2";
 const MEMORY_MIB: u64 = 320;
 
-/// `pack`, which lies beside the program `runner` that runs machines for it.
-///
-/// # Errors
-/// It was not built.
-pub fn program(runner: &str) -> Result<PathBuf, Missing> {
-    let pack = Path::new(runner).with_file_name("pack");
-    let why = format!("there is no {}", pack.display());
-    if pack.exists() {
-        Ok(pack)
-    } else {
-        Err(Missing::new("the program pack", why).remedy("cargo build --package pack"))
-    }
-}
-
 /// Runs a Linux by `pack run --tier TIER`, talks to it, and checks what it says of that, of its memory and of its processors, and
 /// that its end is a status of 0.
 ///
 /// # Errors
 /// A part cannot be had, or it is not so.
-pub fn talk(runner: &str, tier: &str, console: &str) -> Result<(), Trouble> {
+pub fn talk(tier: &str, console: &str) -> Result<(), Trouble> {
     let kernel = kernels::with(&["CONFIG_PVH", "CONFIG_XEN_PV"])?;
     let folder = cache::target().join("talk");
     fs::create_dir_all(&folder)?;
     let ramdisk = folder.join(format!("{tier}.cpio"));
     fs::write(&ramdisk, initrd::talking()?)?;
-    let mut pack = Command::new(program(runner)?);
+    let mut pack = Command::new(tools::pack()?);
     pack.args(["run", "--tier", tier, "--timeout", "400", "--vcpus", VCPUS])
         .arg("--memory")
         .arg(format!("{MEMORY_MIB}M"));

@@ -172,6 +172,21 @@ pub fn busybox() -> Result<PathBuf, Missing> {
     found.ok_or_else(|| Missing::new("a static busybox", "the package busybox-static has none"))
 }
 
+/// The program `pack`, which lies in the folder above that of the tests.
+///
+/// # Errors
+/// It has not been built.
+pub fn pack() -> Result<PathBuf, Missing> {
+    let program = env::current_exe().ok();
+    let pack = program.as_deref().and_then(|test| Some(test.parent()?.with_file_name("pack"))).unwrap_or_default();
+    let why = format!("there is no {}", pack.display());
+    if pack.exists() {
+        Ok(pack)
+    } else {
+        Err(Missing::new("the program pack", why).remedy("cargo build --package pack"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,16 +1,21 @@
 //! `pack run`, as a person runs it: the program itself, the machine, the guest's end as its exit status.
 
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use harness::probe::{self, Case, Layout};
 use harness::talk;
-use harness::tools::Qemu;
+use harness::tools::{self, Qemu};
 use harness::trial::{self, Trouble, check};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::tcgetattr;
 use shared::memory::MIB;
-
-const RUNNER: &str = env!("CARGO_BIN_EXE_pack-run");
 
 fn main() {
     trial::main(vec![
@@ -18,7 +23,8 @@ fn main() {
         trial::test("a_pack_is_run_and_qemu_gets_its_arguments", pack),
         trial::test("what_stage0_refuses_is_refused_before_a_machine_is_made", refused),
         trial::test("a_guest_that_does_not_end_is_ended", endless),
-        trial::test("one_can_talk_to_a_linux", || talk::talk(RUNNER, "qemu", "console=ttyS0")),
+        trial::test("ctrl_bracket_ends_it_and_the_terminal_is_as_it_was", left),
+        trial::test("one_can_talk_to_a_linux", || talk::talk("qemu", "console=ttyS0")),
     ]);
 }
 
@@ -29,7 +35,7 @@ fn run(words: &[&str]) -> Result<Output, Trouble> {
 
 fn run_for(seconds: u32, words: &[&str]) -> Result<Output, Trouble> {
     Qemu::plain()?;
-    let output = Command::new(talk::program(RUNNER)?)
+    let output = Command::new(tools::pack()?)
         .args(["run", "--tier", "qemu", "--timeout", &seconds.to_string()])
         .args(words)
         .stdin(Stdio::null())
@@ -78,6 +84,31 @@ fn refused() -> Result<(), Trouble> {
     check(output.status.code() == Some(1) && errors.contains("not enough memory: domain, expected"), told(&output))?;
     let output = run(&[text(&pack)?, "--cmdline", "x"])?;
     check(output.status.code() == Some(2), told(&output))
+}
+
+/// A guest that cannot end, on a terminal.
+fn left() -> Result<(), Trouble> {
+    let pack = Case::new(Layout::at("run-left", 16 * MIB)).pack()?;
+    let mut person = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).map_err(io::Error::from)?);
+    grantpt(&person).and_then(|()| unlockpt(&person)).map_err(io::Error::from)?;
+    let name = ptsname(&person, Vec::new()).map_err(io::Error::from)?;
+    let terminal = File::options().read(true).write(true).open(OsStr::from_bytes(name.as_bytes()))?;
+    let modes = || tcgetattr(&terminal).map(|modes| (modes.local_modes, modes.input_modes)).map_err(io::Error::from);
+    let before = modes()?;
+    let mut child = Command::new(tools::pack()?)
+        .args(["run", "--tier", "qemu", "--timeout", "60", text(&pack)?, "--", "-S"])
+        .stdin(terminal.try_clone()?)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    // As soon as keys are passed on one by one.
+    while modes()? == before && child.try_wait()?.is_none() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    person.write_all(b"a\x1d")?;
+    let status = child.wait()?;
+    check(status.success(), status)?;
+    check(modes()? == before, "the terminal is not as it was")
 }
 
 /// With its processor stopped from the start, the guest cannot end.

@@ -85,8 +85,7 @@ fn renewed(system: &System, version: &str) -> Result<(), Trouble> {
 
 /// The pack boots, as far as its initrd: its own poweroff is the first program.
 fn started(system: &System, version: &str) -> Result<(), Trouble> {
-    let runner = env!("CARGO_BIN_EXE_pack-run");
-    let mut pack = Command::new(harness::talk::program(runner)?);
+    let mut pack = Command::new(harness::tools::pack()?);
     pack.args(["run", "--tier", "qemu", "--timeout", "300", "--extra", "rdinit=/bin/poweroff"]);
     let output = pack.arg(system.folder.join(format!("boot/pack-{version}"))).stdin(Stdio::null()).output()?;
     let streams = [output.stdout, output.stderr].map(|stream| String::from_utf8_lossy(&stream).into_owned());

@@ -17,7 +17,8 @@ fn main() {
             cases().iter().try_for_each(|case| compare(case, name, version))
         })
     });
-    trial::main(tests.into());
+    let error = trial::test("an_error_is_on_xens_own_console", an_error);
+    trial::main(tests.into_iter().chain([error]).collect());
 }
 
 fn cases() -> Vec<Case> {
@@ -44,6 +45,14 @@ fn compare(case: &Case, name: &str, version: Version) -> Result<(), Trouble> {
     Ok(packed.ended(&Exit::Debug(probe::EXIT_OK))?)
 }
 
+/// Without a pack; and Xen shows of domains only what it always does.
+fn an_error() -> Result<(), Trouble> {
+    let outcome = start("no-pack", xen::hypervisor()?, &[(&stage0::file()?, "")])?;
+    let error = "stage0: error: no pack: modules, expected a pack as the first (the ramdisk), found none";
+    check(outcome.serial.lines().any(|line| line.trim() == error), outcome.failure(&format!("expected: {error}")))?;
+    Ok(outcome.ended(&Exit::Reset)?)
+}
+
 /// Boots Xen with these modules, of which the first is dom0's kernel; the outcome's serial port is what dom0 wrote.
 fn start(name: &str, xen: PathBuf, modules: &[(&Path, &str)]) -> Result<Outcome, Trouble> {
     let modules: Vec<String> =
@@ -51,7 +60,7 @@ fn start(name: &str, xen: PathBuf, modules: &[(&Path, &str)]) -> Result<Outcome,
     let machine = Machine::new(format!("t3-pv-{name}"), xen)
         .memory(512)
         .initrd(PathBuf::from(modules.join(",")))
-        .append("console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=64M dom0_max_vcpus=1");
+        .append("console=com1 com1=115200,8n1 loglvl=all dom0_mem=64M dom0_max_vcpus=1");
     let mut outcome = machine.run()?;
     let dom0 = outcome.serial.lines().filter(|line| !line.starts_with("(XEN)"));
     outcome.serial = dom0.collect::<Vec<_>>().join("\n");

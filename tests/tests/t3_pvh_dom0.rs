@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use harness::probe::{self, Case, Content, Extra, Layout, differ};
-use harness::trial::{self, Trouble};
+use harness::trial::{self, Trouble, check};
 use harness::{Board, Exit, Machine, Outcome, stage0, xen};
 use shared::memory::MIB;
 
@@ -13,6 +13,7 @@ fn main() {
     trial::main(vec![
         trial::test("where_stage0_lies", || run(&Case::new(Layout::at("dom0-1mib", MIB)))),
         trial::test("with_a_gap_and_a_large_bss", with_a_gap_and_a_large_bss),
+        trial::test("an_error_is_on_xens_own_console", an_error),
     ]);
 }
 
@@ -31,18 +32,31 @@ fn run(case: &Case) -> Result<(), Trouble> {
     Ok(packed.ended(&Exit::Debug(probe::EXIT_OK))?)
 }
 
+/// Without a pack; and Xen shows of domains only what it always does.
+fn an_error() -> Result<(), Trouble> {
+    let outcome = boot("t3-pvh-no-pack", &stage0::file()?.display().to_string(), "")?;
+    let error = "stage0: error: no pack: modules, expected a pack as the first (the ramdisk), found none";
+    check(outcome.serial.lines().any(|line| line.trim() == error), outcome.failure(&format!("expected: {error}")))?;
+    Ok(outcome.ended(&Exit::Reset)?)
+}
+
 /// Boots Xen with this dom0 kernel and this module; the outcome's serial port is what dom0 wrote.
 fn start(case: &Case, how: &str, kernel: &Path, cmdline: &str, module: &Path) -> Result<Outcome, Trouble> {
     let modules = format!("{} {cmdline},{}", kernel.display(), module.display());
-    let machine = Machine::new(format!("t3-{}-{how}", case.layout.name), xen::hypervisor()?)
+    let mut outcome = boot(&format!("t3-{}-{how}", case.layout.name), &modules, "guest_loglvl=all")?;
+    let dom0 = outcome.serial.lines().filter_map(|line| line.strip_prefix("(d0) "));
+    outcome.serial = dom0.collect::<Vec<_>>().join("\n");
+    Ok(outcome)
+}
+
+/// Boots Xen with these modules, of which the first is dom0's kernel, and further words.
+fn boot(name: &str, modules: &str, words: &str) -> Result<Outcome, Trouble> {
+    let machine = Machine::new(name, xen::hypervisor()?)
         .board(Board::Q35)
         .cpu("EPYC,+svm,+npt")
         .memory(512)
         .initrd(PathBuf::from(modules))
-        .append("console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=256M dom0=pvh")
+        .append(format!("console=com1 com1=115200,8n1 loglvl=all dom0_mem=256M dom0=pvh {words}"))
         .arguments(["-machine", "kernel-irqchip=split", "-device", "amd-iommu"]);
-    let mut outcome = machine.run()?;
-    let dom0 = outcome.serial.lines().filter_map(|line| line.strip_prefix("(d0) "));
-    outcome.serial = dom0.collect::<Vec<_>>().join("\n");
-    Ok(outcome)
+    Ok(machine.run()?)
 }

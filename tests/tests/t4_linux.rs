@@ -1,14 +1,15 @@
 //! T4: distribution kernels in PV and PVH domains of a real Xen, through stage0 and one pack for both kinds.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use harness::kernels;
 use harness::linux::{self, Packed};
-use harness::tier4::{self, Act, Domain, Kind, Release};
+use harness::tier4::{self, Act, Domain, Given, Kind, Release};
 use harness::trial::{self, Trouble, check};
-use harness::{Exit, Machine, Outcome, initrd, stage0};
+use harness::{Exit, Machine, Outcome, initrd, stage0, tools};
 use pack::compress::Settings;
 use shared::format::Codec;
 use shared::memory::MIB;
@@ -60,13 +61,33 @@ fn main() {
             run.check(&batch.packed, &batch.outcomes[number])
         })
     });
-    let tests = tests.chain(KINDS.into_iter().enumerate().map(|(number, kind)| {
+    let given = trial::test("a_file_that_pack_xl_prints_is_complete", given);
+    let tests = tests.chain([given]).chain(KINDS.into_iter().enumerate().map(|(number, kind)| {
         trial::test(&format!("in_64_mib_{}_is_refused_with_what_it_needs", kind.word()), move || {
             let batch = Batch::get()?;
             too_small(&batch.packed, kind, &batch.outcomes[RUNS.len() + number])
         })
     }));
     trial::main(tests.collect());
+}
+
+/// The file as the program writes it, without a word added.
+fn given_file(packed: &Packed) -> Result<Given, Trouble> {
+    let (name, files) = ("given", ["srv/stage0.elf".to_owned(), "srv/given.pack".to_owned()]);
+    let [stage0, ramdisk] = files.each_ref().map(|file| format!("/{file}"));
+    let mut command = Command::new(tools::pack()?);
+    command.arg("xl").arg(&packed.file).args(["--name", name, "--type", "pv", "--memory", "256M"]);
+    let output = command.args(["--extra", BUILDERS, "--stage0", &stage0, "--ramdisk", &ramdisk]).output()?;
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    check(output.status.success(), errors)?;
+    Ok(Given { name: name.to_owned(), text: text.into_owned(), files })
+}
+
+fn given() -> Result<(), Trouble> {
+    let batch = Batch::get()?;
+    given_file(&batch.packed)?;
+    let outcome = batch.outcomes.last().ok_or("no outcome")?;
+    PV.check(&batch.packed, outcome)
 }
 
 const KINDS: [Kind; 2] = [Kind::Pv, Kind::Pvh];
@@ -101,6 +122,13 @@ impl Batch {
             let machine = Machine::new(format!("t4-linux-small-{}", kind.word()), stage0.clone()).memory(64);
             Domain::new(kind, machine.initrd(&packed.file))
         }));
+        let machine = Machine::new("t4-linux-given", stage0).initrd(&packed.file).limit(LIMIT);
+        match given_file(&packed) {
+            Ok(given) => domains.push(pv(machine).given(given)),
+            // Then its test says so.
+            Err(Trouble::Missing(_)) => {}
+            Err(other) => return Err(other),
+        }
         let outcomes = tier4::run(Release::Trixie, &domains)?;
         check(outcomes.len() == domains.len(), "expected as many outcomes as domains")?;
         Ok(Self { packed, outcomes })

@@ -8,6 +8,7 @@ use harness::linux;
 use harness::probe::{self, Case, Content, Extra, Layout, Pv, differ, for_pv};
 use harness::tier4::{self, Act, Domain, Kind, Pair, Release};
 use harness::trial::{self, Trouble, check};
+use harness::verified::{self, MeasuredLinux, Verified};
 use harness::{Exit, Machine, Outcome, stage0};
 use shared::format::Codec;
 use shared::memory::MIB;
@@ -18,6 +19,8 @@ fn main() {
         trial::test("what_no_domain_could_start_is_not_packed", refused_on_the_host),
         trial::test("a_mib_less_than_a_pack_needs_is_refused", short),
         trial::test("created_and_destroyed_20_times_no_memory_is_lost", repeated),
+        trial::test("what_is_not_signed_required_or_whole_is_refused_and_the_rest_accounted_for", verified),
+        trial::test("a_linux_reads_what_was_measured", measured),
         trial::test("a_console_that_nobody_reads_does_not_stop_it", unread),
     ];
     tests.extend(REFUSED.iter().enumerate().map(|(number, refused)| {
@@ -108,6 +111,10 @@ struct Batch {
     unread: Vec<Outcome>,
     /// The first pairs, by stage0, in a MiB less than they need.
     short: Vec<Outcome>,
+    /// PVH domains of signed and measured packs, and of such that are not.
+    verified: Vec<(Verified, Outcome)>,
+    /// A measured Linux in a PV and in a PVH domain.
+    measured: Vec<(MeasuredLinux, Outcome)>,
 }
 
 impl Batch {
@@ -140,16 +147,29 @@ impl Batch {
                 domains.push((pair.domain)(machine).act(act));
             }
         }
+        let short_len = short.len();
         domains.extend(short);
+        let verified = verified::domains("t4-verified")?;
+        domains.extend(verified.iter().map(|verified| Domain::new(Kind::Pvh, verified.machine.clone().memory(64))));
+        let mut linux = Vec::new();
+        for (name, kind) in [("t4-measured-pv", Kind::Pv), ("t4-measured-pvh", Kind::Pvh)] {
+            let measured = MeasuredLinux::new(name, "hvc0")?;
+            domains.push(Domain::new(kind, measured.machine.clone().memory(256)));
+            linux.push(measured);
+        }
         let mut outcomes = tier4::run(Release::Trixie, &domains)?;
         check(outcomes.len() == domains.len(), "expected as many outcomes as domains")?;
         let rest = outcomes.split_off(2 * pairs.len());
         let (refused, rest) = rest.split_at(REFUSED.len());
         let (repeated, rest) = rest.split_at(2);
-        let (unread, short) = rest.split_at(2);
-        let (unread, short) = (unread.to_vec(), short.to_vec());
+        let (unread, rest) = rest.split_at(2);
+        let (short, rest) = rest.split_at(short_len);
+        let (of_verified, of_linux) = rest.split_at(verified.len());
+        let verified = verified.into_iter().zip(of_verified.iter().cloned()).collect();
+        let measured = linux.into_iter().zip(of_linux.iter().cloned()).collect();
         let probes = outcomes.as_chunks().0.to_vec();
-        Ok(Self { pairs, probes, refused: refused.to_vec(), repeated: repeated.to_vec(), unread, short })
+        let [refused, repeated, unread, short] = [refused, repeated, unread, short].map(<[Outcome]>::to_vec);
+        Ok(Self { pairs, probes, refused, repeated, unread, short, verified, measured })
     }
 }
 
@@ -212,7 +232,10 @@ fn stack_at_stage0() -> Case {
 
 /// Where stage0 lies; over stage0, the pack and libxl's structures, which follow each other from 1 MiB on; with a gap and memory
 /// that is not in the file.
-fn pvh_cases() -> [Case; 3] {
+///
+/// One calls itself a Linux, and not of those that take ACPI's root pointer from anywhere: that is in memory that the map, which is
+/// the builder's, says to be RAM.
+fn pvh_cases() -> [Case; 4] {
     let over = Extra { memory_size: 16 * MIB, ..Extra::whole(2 * MIB, 1 << 20, Content::Noise(2)) };
     let gap = Extra { memory_size: 40 * MIB, ..Extra::whole(32 * MIB, 3 << 20, Content::Noise(1)) };
     let layouts = [
@@ -220,7 +243,9 @@ fn pvh_cases() -> [Case; 3] {
         Layout::at("domu-gap", 16 * MIB).with(gap),
         Layout::at("domu-1mib", MIB),
     ];
-    layouts.map(Case::new)
+    let linux = Layout { guest_os: Some("linux"), ..Layout::at("domu-linux", 16 * MIB) };
+    let [first, second, third] = layouts.map(Case::new);
+    [first, second, third, Case { differ: &["memmap[2]"], ..Case::new(linux) }]
 }
 
 fn equal() -> Result<(), Trouble> {
@@ -240,10 +265,27 @@ fn repeated() -> Result<(), Trouble> {
     Ok(())
 }
 
-/// What is in the ring is read later: stage0's lines, which came first.
-fn unread() -> Result<(), Trouble> {
-    for outcome in &Batch::get()?.unread {
+fn verified() -> Result<(), Trouble> {
+    for (verified, outcome) in &Batch::get()?.verified {
+        verified.check(outcome)?;
+        outcome.ended(if verified.starts() { &Exit::PowerOff } else { &Exit::Crashed })?;
+    }
+    Ok(())
+}
+
+fn measured() -> Result<(), Trouble> {
+    for (linux, outcome) in &Batch::get()?.measured {
+        linux.check(outcome)?;
         outcome.ended(&Exit::PowerOff)?;
+    }
+    Ok(())
+}
+
+/// What is in the ring is read later: stage0's lines, which came first. The PV kernel finds that they have not been read, and
+/// ends as crashed.
+fn unread() -> Result<(), Trouble> {
+    for (outcome, exit) in Batch::get()?.unread.iter().zip([Exit::Crashed, Exit::PowerOff]) {
+        outcome.ended(&exit)?;
         let lines = outcome.xen_console.lines().filter(|line| line.starts_with("stage0: ")).count();
         check(lines == 3, outcome.failure("expected three lines of stage0's"))?;
     }

@@ -17,6 +17,8 @@ const NAMES: [(&[u8], u32); 7] = [
 const NEVER_IN_PV: u32 = 1 << 2 | 1 << 3;
 /// Being the initial domain.
 const DOM0: u32 = 1 << 11;
+/// XENFEAT_linux_rsdp_unrestricted: a Linux that takes ACPI's root pointer from wherever start_info says.
+const ANY_RSDP: u32 = 1 << 15;
 
 /// The longest piece that libelf looks at as one name; what is longer it cuts into several.
 const MAX_NAME: usize = 63;
@@ -42,6 +44,11 @@ impl Features {
     pub(super) fn never_in_pv(&self) -> Option<FeatureName> {
         let bit = (self.required & NEVER_IN_PV).trailing_zeros();
         NAMES.iter().find(|known| known.1 == bit).map(|known| name_of(known.0))
+    }
+
+    /// Whether a Linux takes ACPI's root pointer from anywhere, and does not only look where a PC's firmware has it.
+    pub const fn takes_any_rsdp(&self) -> bool {
+        self.supported & ANY_RSDP != 0
     }
 
     /// Whether it must be the initial domain's kernel.

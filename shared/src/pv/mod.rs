@@ -74,6 +74,9 @@ pub struct StartOfDay {
     pub mapped_end: Phys,
     /// End of all that was laid out.
     pub end: Phys,
+    /// First frame of the list where it is not in the linear mapping. Otherwise libxenguest says 0, and Xen how many frames it had
+    /// given out by then.
+    pub first_p2m: Pfn,
 }
 
 /// Hands out pages upwards.
@@ -138,16 +141,22 @@ impl StartOfDay {
             if meets(*virt, memory.len(), pv.virt_base, mapped_end.0) {
                 return not_there(*virt, memory.len());
             }
-            cursor.take(tables.add(*virt, *memory, Phys(cursor.next).pfn()) * PAGE_SIZE)?;
+            let more = cursor.take(tables.missing(*virt, memory.len()) * PAGE_SIZE)?;
+            tables.add(*virt, *memory, more.start().pfn());
         }
         let tables_at = PhysRange::new(tables_at.start(), Phys(cursor.next)).unwrap_or(tables_at);
         let stack = cursor.take(PAGE_SIZE)?;
         cursor.take(mapped_end.0 - cursor.next)?;
-        if !module_mapped {
+        // Xen allocates what it maps, but for the module, as one piece of memory, and numbers the rest behind it.
+        let is_xen = matches!(domain.builder, PvBuilder::Xen { .. });
+        let whole = if is_xen { mapped_end.0.next_power_of_two() } else { mapped_end.0 };
+        if !module_mapped && module != 0 {
+            cursor.next = whole;
             module_at = cursor.take(module)?;
         }
-        let mut p2m_tables = PhysRange::EMPTY;
         let p2m_virt = init_p2m.unwrap_or(Virt(pv.virt_base.0.wrapping_add(p2m.start().0)));
+        let mut p2m_tables = PhysRange::EMPTY;
+        let mut first_p2m = if is_xen { Phys(whole + module_at.len()) } else { Phys(0) };
         if let Some(at) = init_p2m {
             // The linear mapping begins above.
             if !exist(at, p2m_len) || at.0 + p2m_len > pv.virt_base.0 {
@@ -156,8 +165,17 @@ impl StartOfDay {
             if pv.segments.iter().any(|(virt, memory)| meets(*virt, memory.len(), at, p2m_len)) {
                 return not_there(at, p2m_len);
             }
-            p2m = cursor.take(p2m_len)?;
-            p2m_tables = cursor.take(tables.add(at, p2m, p2m.end().pfn()) * PAGE_SIZE)?;
+            let tables_len = tables.missing(at, p2m_len) * PAGE_SIZE;
+            if is_xen {
+                cursor.next = first_p2m.0;
+                p2m_tables = cursor.take(tables_len)?;
+                p2m = cursor.take(p2m_len)?;
+            } else {
+                first_p2m = Phys(cursor.next);
+                p2m = cursor.take(p2m_len)?;
+                p2m_tables = cursor.take(tables_len)?;
+            }
+            tables.add(at, p2m, p2m_tables.start().pfn());
         }
         Ok(Self {
             virt_base: pv.virt_base,
@@ -174,6 +192,7 @@ impl StartOfDay {
             stack,
             mapped_end,
             end: Phys(cursor.next),
+            first_p2m: first_p2m.pfn(),
         })
     }
 
@@ -184,11 +203,14 @@ impl StartOfDay {
 
     /// What must be free of all else while the kernel is put together: everything but the module, whose frames take their
     /// place last.
-    pub fn areas(&self) -> heapless::Vec<PhysRange, 2> {
-        let whole = PhysRange::new(Phys(0), self.end).unwrap_or_default();
-        let below = PhysRange::new(whole.start(), self.module.start());
-        let above = PhysRange::new(self.module.end(), whole.end());
-        let parts = if self.module.is_empty() { [Ok(whole), Ok(PhysRange::EMPTY)] } else { [below, above] };
+    pub fn areas(&self) -> heapless::Vec<PhysRange, 3> {
+        let inside = if self.module_mapped { self.module } else { PhysRange::EMPTY };
+        let split = if inside.is_empty() { self.mapped_end } else { inside.start() };
+        let parts = [
+            PhysRange::new(Phys(0), split),
+            PhysRange::new(inside.end().max(split), self.mapped_end),
+            Ok(if self.p2m_tables.is_empty() { PhysRange::EMPTY } else { self.p2m.hull(&self.p2m_tables) }),
+        ];
         parts.into_iter().flatten().filter(|part| !part.is_empty()).collect()
     }
 

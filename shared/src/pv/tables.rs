@@ -82,12 +82,6 @@ pub struct Mapping {
     tables: Pfn,
 }
 
-impl Mapping {
-    fn count(&self) -> u64 {
-        self.levels.iter().map(|level| level.count).sum()
-    }
-}
-
 /// The tables of all mappings.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tables {
@@ -119,17 +113,24 @@ impl Tables {
     }
 
     /// Also maps `memory`, which is not empty, from `virt` on, where nothing is mapped yet, by further tables from
-    /// `place` on. Returns how many.
-    pub fn add(&mut self, virt: Virt, memory: PhysRange, place: Pfn) -> u64 {
-        let last = virt.0.wrapping_add(memory.len() - 1);
-        let levels = [1, 2, 3].map(|level| {
+    /// `place` on.
+    pub fn add(&mut self, virt: Virt, memory: PhysRange, place: Pfn) {
+        let levels = self.levels(virt, memory.len());
+        // The caller adds no more than there is room for.
+        let _ = self.mappings.push(Mapping { virt, memory, levels, tables: place });
+    }
+
+    /// How many tables are missing to map `len` bytes (at least one) from `virt` on.
+    pub fn missing(&self, virt: Virt, len: u64) -> u64 {
+        self.levels(virt, len).iter().map(|level| level.count).sum()
+    }
+
+    fn levels(&self, virt: Virt, len: u64) -> [Level; 3] {
+        let last = virt.0.wrapping_add(len - 1);
+        [1, 2, 3].map(|level| {
             let others = self.mappings.iter().map(|other| other.levels[level as usize - 1]);
             others.fold(Level::of(level, virt.0, last), Level::without)
-        });
-        let mapping = Mapping { virt, memory, levels, tables: place };
-        // The caller adds no more than there is room for.
-        let _ = self.mappings.push(mapping);
-        mapping.count()
+        })
     }
 
     /// The mappings.
@@ -270,7 +271,8 @@ mod tests {
             let mut tables = Tables::new(order, Pfn(5), virt, memory(len));
             assert_eq!(table_count(virt, len), 1 + 1 + 1 + 40);
             let list = PhysRange::sized(Phys(len), 4 * MIB).unwrap();
-            assert_eq!(tables.add(Virt(0x80_0000_0000), list, Pfn(1000)), 1 + 1 + 2);
+            assert_eq!(tables.missing(Virt(0x80_0000_0000), list.len()), 1 + 1 + 2);
+            tables.add(Virt(0x80_0000_0000), list, Pfn(1000));
             let mut frames: Vec<u64> = tables.all().map(|(.., frame)| frame.0).collect();
             assert!(tables.all().all(|(level, slot, _)| tables.find(level + 1, slot >> 9).is_some()));
             frames.sort_unstable();
@@ -283,7 +285,8 @@ mod tests {
         let mut tables = Tables::new(Order::ByLevel, Pfn(0), Virt(GIB), memory(4 * MIB));
         let list = PhysRange::sized(Phys(0), PAGE_SIZE).unwrap();
         // Level 3 and level 2 of the first gibibyte... the third level is shared, the others are not.
-        assert_eq!(tables.add(Virt(0x1000), list, Pfn(50)), 2);
+        assert_eq!(tables.missing(Virt(0x1000), list.len()), 2);
+        tables.add(Virt(0x1000), list, Pfn(50));
         assert_eq!(tables.table(3, Virt(0x1000)), Some(Pfn(1)));
         assert_eq!(tables.table(2, Virt(0x1000)), Some(Pfn(50)));
     }

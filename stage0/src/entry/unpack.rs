@@ -17,6 +17,15 @@ const LENGTH: usize = DISTANCE + NUMBER;
 /// How likely a set bit is in each context, of 256; with the top bit inverted, so that cleared memory says one half.
 static mut ODDS: [u8; CONTEXTS] = [0; CONTEXTS];
 
+/// The time-stamp counter when unpacking began.
+static mut STARTED: u64 = 0;
+
+/// When stage0 began, by the time-stamp counter, but for the some thousand instructions before it was unpacked.
+pub(crate) fn started() -> u64 {
+    // SAFETY: written once, before anything that could call this.
+    unsafe { STARTED }
+}
+
 /// A stream of coded bits.
 struct Bits {
     from: *const u8,
@@ -31,6 +40,8 @@ struct Bits {
 /// behind it, where the body is linked, mapped writable.
 #[unsafe(link_section = ".text.entry.unpack")]
 pub(super) unsafe extern "C" fn unpack(from: *const u8, mut to: *mut u8) {
+    // SAFETY: every processor with long mode has RDTSC, and nobody else uses the static yet.
+    unsafe { STARTED = core::arch::x86_64::_rdtsc() };
     let mut bits = Bits { from, state: 0 };
     let (mut matched, mut distance) = (false, 0);
     // SAFETY: the file was packed from a body that ends at the image's end, and pack/build.rs has unpacked it again and found

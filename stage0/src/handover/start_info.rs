@@ -27,6 +27,8 @@ pub struct PvhHandover<'a, I> {
     pub modules: I,
     /// The command line.
     pub cmdline: &'a str,
+    /// Where ACPI's root pointer is; 0 for nowhere.
+    pub rsdp: Phys,
     /// By the direct protocol: memory that the memory map, which there then is in any case, keeps from being used.
     pub reserved: PhysRange,
 }
@@ -117,7 +119,7 @@ pub fn write_start_info<'a, M: Memory>(
         magic: START_INFO_MAGIC.into(),
         version: version.into(),
         flags: handed.flags.into(),
-        rsdp_paddr: handed.rsdp.0.into(),
+        rsdp_paddr: handover.rsdp.0.into(),
         ..HvmStartInfo::default()
     };
     for (n, module) in handover.modules.clone().enumerate() {

@@ -53,9 +53,10 @@ impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if let Some(xen) = Xen::find() {
             ring::write(xen, text.as_bytes());
+            // Xen takes the text from the initial domain, or if it was built so.
+            xen.console_write(text.as_bytes());
             if xen == Xen::Syscall {
-                // Ports are not a PV domain's to use. Xen takes the text from the initial domain, or if it was built so.
-                xen.console_write(text.as_bytes());
+                // Ports are not a PV domain's to use.
                 return Ok(());
             }
         }

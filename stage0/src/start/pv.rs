@@ -43,7 +43,6 @@ struct ReadyPv {
 }
 
 fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: &mut Handed) -> Result<ReadyPv, Error> {
-    let begin = TimeStampCounter.now();
     let mut meter = Meter::new(TimeStampCounter, fault::enter);
     // SAFETY: the PV entry was called by a builder, with these.
     let handed = unsafe { PvHanded::read(start_info, stack_end, common) }?;
@@ -57,8 +56,9 @@ fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: 
     let pv = Some(boot::Pv { domain: handed.domain, base: Virt(VIRT_BASE), structures: handed.structures });
     let image = machine.image();
     let builder = Builder::Xen;
-    let (trust, gib_pages) = (&entry::trust(), false);
-    let mut domain = Domain { handed: common, options, trust, ram, image, builder, pv, gib_pages, log: &mut Console };
+    let (trust, file, gib_pages) = (&entry::trust(), entry::file(), false);
+    let mut domain =
+        Domain { handed: common, options, trust, file, ram, image, builder, pv, gib_pages, log: &mut Console };
     let memory = handed.domain.nr_pages * PAGE_SIZE;
     say(options.quiet, format_args!("stage0: domain: PV, {} MiB", memory.div_ceil(MIB)));
 
@@ -68,7 +68,7 @@ fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: 
     say(options.quiet, format_args!("stage0: kernel: {} at {}, PV entry at {entry}", loaded.name(), loaded.place()));
     let hinge = meter.measure(Phase::HandOver, 0, || handover::pv::write(&mut machine, &handed, &loaded, entry))?;
     if options.timing {
-        report_times(&meter, TimeStampCounter.now().wrapping_sub(begin));
+        report_times(&meter, TimeStampCounter.now().wrapping_sub(entry::started()));
     }
     let Some(day) = &loaded.start_of_day else { return Err(HandOverError::NoLayout.into()) };
     let (start_info, stack_end) = (day.virt(day.start_info.start()), day.virt(day.stack.end()));

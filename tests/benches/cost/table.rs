@@ -19,7 +19,7 @@ pub(crate) struct Committed {
 
 const LOADING: &str = "| kernel | loaded by | file, MiB | least memory, MiB | from reset | loading | verify | decode |\n\
                        |---|---|---|---|---|---|---|---|\n";
-const PACKING: &str = "| kernel | by | from, MiB | to, MiB | s | MiB/s | peak of memory, MiB |\n\
+const PACKING: &str = "| kernel | by | from, MiB | to, MiB | processor, s | MiB per s | peak of memory, MiB |\n\
                        |---|---|---|---|---|---|---|\n";
 
 /// Both tables, and how they were made.
@@ -45,11 +45,14 @@ pub(crate) fn text(loaded: &[Row], packed: &[Packed]) -> Result<String> {
         )?;
     }
     let threads = std::thread::available_parallelism()?;
-    write!(text, "\nCompressing on the host, with {threads} threads:\n\n{PACKING}")?;
+    write!(
+        text,
+        "\nCompressing on the host, with {threads} threads; the seconds are those of all together:\n\n{PACKING}"
+    )?;
     for row in packed {
         let (from, to, seconds) = (mib(row.from), mib(row.to), row.seconds);
         let peak = row.peak.map_or(String::new(), |bytes| bytes.div_ceil(MIB).to_string());
-        let speed = from / seconds;
+        let speed = from / seconds.max(0.01);
         writeln!(text, "| {} | {} | {from:.1} | {to:.1} | {seconds:.1} | {speed:.1} | {peak} |", row.kernel, row.by)?;
     }
     Ok(text)

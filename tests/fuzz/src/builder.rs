@@ -65,8 +65,13 @@ pub fn run(data: &[u8]) {
     let given = handed.modules.iter().filter(|module| module.range.end() <= start);
     let given: Vec<Module<'_>> =
         given.map(|module| Module { range: module.range, cmdline: module.cmdline.as_deref() }).collect();
-    let handover =
-        PvhHandover { handed: &handed, modules: given.iter().copied(), cmdline: &merged, reserved: PhysRange::EMPTY };
+    let handover = PvhHandover {
+        handed: &handed,
+        modules: given.iter().copied(),
+        cmdline: &merged,
+        rsdp: handed.rsdp,
+        reserved: PhysRange::EMPTY,
+    };
     if write_start_info(&mut memory, block, &handover).is_err() || merged.len() > cmdline::MAX_BUILDER_LEN {
         return;
     }

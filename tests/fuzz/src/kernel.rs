@@ -25,8 +25,9 @@ pub fn decisions(input: &mut Input<'_>) -> Decisions {
     let virt_base = (given % 2 == 1).then_some(Virt(0));
     input.u8();
     let base = input.u64();
+    let protocols = [None, Some(Protocol::Direct), Some(Protocol::Pvh), Some(Protocol::Pv)];
     Decisions {
-        protocol: None,
+        protocol: protocols[usize::from(mapping / 4 % 4)],
         mapping: if mapping % 4 == 1 { Mapping::Segments } else { Mapping::Linear },
         entry: [EntryRule::Notes, EntryRule::Physical, EntryRule::Virtual][usize::from(entry % 3)],
         virt_base: virt_base.map(|_| Virt(base)),

@@ -5,16 +5,17 @@
 
 use harness::agreement;
 use shared::cmdline::{self, Options};
+use shared::direct::Map;
 use shared::format::{
     Codec, EncodedFrame, EncodedKernel, EncodedModule, Frame, MAX_FRAME_LEN, MAX_MANIFEST_LEN, Manifest, PackContent,
 };
-use shared::kernel::{Kernel, SliceFile};
-use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, PhysRange, Virt, shifted};
+use shared::kernel::{Kernel, Protocol, SliceFile};
+use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Virt, shifted};
 use shared::pv::{PvBuilder, PvDomain};
 use shared::trust::TrustSlot;
 use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
 use stage0::boot::{Domain, Loaded, Pv, load};
-use stage0::handover::{Module, PvhHandover, write_start_info};
+use stage0::handover::{Module, PvhHandover, write_block, write_start_info};
 use stage0::load::Meter;
 use stage0::platform::handed::Handed;
 use zerocopy::IntoBytes;
@@ -68,6 +69,7 @@ fn pack(head: &mut Input<'_>, elf: &[u8]) -> Option<Vec<u8>> {
         modules: (0..(flags >> 1) % 4).map(module).collect(),
         decisions,
         locked: flags & 8 != 0,
+        measured: false,
         allowed: if flags & 16 == 0 { vec![] } else { vec!["a=*".into(), "b".into()] },
     };
     let mut pack = content.encode().ok()?;
@@ -183,17 +185,19 @@ impl Built {
         let modules: Vec<Option<Vec<u8>>> =
             handed.modules.iter().map(|module| machine.guest.read(module.range).map(<[u8]>::to_vec)).collect();
         let image = PhysRange::sized(Phys(IMAGE.0), IMAGE.1).expect("a range");
-        let pv = self.pv.map(|domain| Pv { domain, base: VIRT_BASE, structures: PhysRange::EMPTY });
+        let base = VIRT_BASE;
+        let pv = self.pv.map(|domain| Pv { domain, base, structures: PhysRange::EMPTY });
         let mut log = String::new();
         let mut domain = Domain {
             handed: &handed,
             options,
             trust: &TrustSlot::EMPTY,
+            file: b"stage0",
             ram,
             image,
             builder: Builder::Qemu,
             pv,
-            gib_pages: false,
+            gib_pages: self.version == 1,
             log: &mut log,
         };
         let mut copy = [0; MAX_MANIFEST_LEN as usize];
@@ -221,7 +225,8 @@ impl Built {
             let kernel = Kernel::read(&mut SliceFile(&elf)).expect("a kernel that was read");
             let plan = kernel.plan(loaded.plan.protocol, manifest.decisions()).expect("a plan that was made");
             assert_eq!(plan, loaded.plan);
-            for (area, expected) in plan.areas.iter().zip([agreement::memory(&plan, &elf)]) {
+            for area in &plan.areas {
+                let expected = agreement::memory_of(area, &plan, &elf);
                 let place = shifted(area, loaded.arrangement.shift).expect("a place that was claimed");
                 let found = machine.guest.read(place).expect("memory that was written");
                 let wrong = found.iter().zip(&expected).position(|(found, expected)| found != expected);
@@ -243,12 +248,15 @@ impl Built {
         modules: &[Option<Vec<u8>>],
     ) {
         let given: Vec<Module<'_>> = loaded.modules(handed).collect();
-        let handover = PvhHandover {
-            handed,
-            modules: given.iter().copied(),
-            cmdline: &loaded.cmdline,
-            reserved: PhysRange::EMPTY,
-        };
+        let kept = loaded.arrangement.block;
+        if loaded.plan.protocol == Protocol::Direct {
+            let ram: &Ram = &machine.ram;
+            let map = Map { plan: &loaded.plan, ram, block: kept, gib_pages: self.version == 1 };
+            write_block(&mut machine.guest, &map).expect("room for tables and stack");
+        }
+        let (modules_given, reserved) = (given.iter().copied(), kept.range());
+        let (cmdline, rsdp) = (loaded.cmdline.as_str(), loaded.rsdp);
+        let handover = PvhHandover { handed, modules: modules_given, cmdline, rsdp, reserved };
         let block = loaded.arrangement.start_info;
         if write_start_info(&mut machine.guest, block, &handover).is_err() {
             return;
@@ -261,9 +269,19 @@ impl Built {
             // More than a stage0 would take, which a kernel may.
             return;
         }
-        again.read(&machine.guest, block.start(), ask).expect("a start_info that was written");
-        assert_eq!((again.flags, again.rsdp), (handed.flags, handed.rsdp));
-        assert_eq!(again.memmap.as_bytes(), handed.memmap.as_bytes());
+        let read = again.read(&machine.guest, block.start(), ask);
+        if !reserved.is_empty() && read.is_err() {
+            // The map may have more regions than a stage0 takes, now that there is one more.
+            return;
+        }
+        read.expect("a start_info that was written");
+        assert_eq!((again.flags, again.rsdp), (handed.flags, loaded.rsdp));
+        if reserved.is_empty() {
+            assert_eq!(again.memmap.as_bytes(), handed.memmap.as_bytes());
+        } else {
+            let ram = again.ram().expect("a map that was written");
+            assert!(!ram.overlaps(&reserved), "{reserved} is given away in {ram:?}");
+        }
         assert_eq!(again.cmdline.as_str(), loaded.cmdline.as_str());
         let pack = modules[0].as_ref().expect("a pack that was read");
         let own = manifest

@@ -56,7 +56,7 @@ pub(super) fn file(text: &str) -> Result<Vec<Message>, syn::Error> {
         template: Template::new(text),
         cause: "As it says".to_owned(),
     };
-    messages.extend(spoken.0.into_iter().map(message));
+    messages.extend(spoken.0.into_iter().map(message).filter(|message| message.template.says_something()));
     Ok(messages)
 }
 

@@ -182,6 +182,9 @@ fn notes(layout: &Layout) -> Result<Vec<u8>> {
         let numbers = [relocation.align, relocation.min, relocation.max];
         notes.extend(note(PHYS32_RELOC, numbers.as_bytes()));
     }
+    if let Some(name) = layout.guest_os {
+        notes.extend(note(GUEST_OS, &[name.as_bytes(), &[0]].concat()));
+    }
     Ok(notes)
 }
 

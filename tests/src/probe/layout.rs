@@ -18,6 +18,8 @@ pub struct Layout {
     pub entry_size: usize,
     /// A PHYS32_RELOC note.
     pub relocation: Option<Relocation>,
+    /// GUEST_OS, for one that has it and is not for PV domains.
+    pub guest_os: Option<&'static str>,
     /// What makes it a kernel for PV domains, and not one for PVH.
     pub pv: Option<Pv>,
 }
@@ -113,7 +115,7 @@ impl Layout {
     /// The image alone, at `base`, in an ELF64 file.
     pub fn at(name: &'static str, base: u64) -> Self {
         let (extras, class) = (Vec::new(), Class::Elf64);
-        Self { name, base, extras, image_last: false, class, entry_size: 4, relocation: None, pv: None }
+        Self { name, base, extras, image_last: false, class, entry_size: 4, relocation: None, guest_os: None, pv: None }
     }
 
     /// The image for PV domains alone; `base` as `p_paddr` has it.

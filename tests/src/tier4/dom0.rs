@@ -114,6 +114,8 @@ fn outcome(machine: &Machine, number: usize, sections: &[Section<'_>], xen: &Out
     logs.write(SERIAL, lines.collect::<Vec<_>>().join("\n"))?;
     let exit = match state {
         "none" => Exit::Failed(text(TOOLSTACK)),
+        // Destroyed, as xl does by itself.
+        "gone" => Exit::PowerOff,
         _ if state.contains('c') => Exit::Crashed,
         _ if state.contains('s') => Exit::PowerOff,
         _ => Exit::TimedOut,
@@ -133,7 +135,13 @@ fn jobs(domains: &[Domain], token: &str) -> Result<Vec<u8>> {
         let machine = &domain.machine;
         let kernel = files.store(&mut archive, &machine.kernel)?;
         let ramdisk = machine.initrd.as_deref().map(|file| files.store(&mut archive, file)).transpose()?;
-        let name = format!("mstrap-{number}");
+        let mut name = format!("mstrap-{number}");
+        if let Some(given) = &domain.given {
+            name.clone_from(&given.name);
+            for (path, file) in given.files.iter().zip([Some(&kernel), ramdisk.as_ref()]) {
+                archive.symlink(path, &file.map_or_else(String::new, |file| file.display().to_string()))?;
+            }
+        }
         let file = domain.file(&name, &kernel, ramdisk.as_deref())?;
         archive.file(&format!("jobs/{number}.cfg"), 0o644, file.as_bytes())?;
         let (act, times) = domain.act.word();

@@ -14,8 +14,20 @@ pub struct Domain {
     pub(super) kind: Kind,
     pub(super) machine: Machine,
     pub(super) act: Act,
+    pub(super) given: Option<Given>,
     vcpus: u32,
     shim: bool,
+}
+
+/// A domain's file that is taken as it is.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// The domain's name in it.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// What it has for kernel and ramdisk, without the leading slash.
+    pub files: [String; 2],
 }
 
 /// What is done with a domain.
@@ -53,12 +65,18 @@ impl Domain {
     /// A domain with one vCPU and the machine's name, kernel, ramdisk, command line, memory and time limit. What else a machine
     /// has (a board, a CPU model, arguments for QEMU) a domain has not.
     pub fn new(kind: Kind, machine: Machine) -> Self {
-        Self { kind, machine, act: Act::Run, vcpus: 1, shim: false }
+        Self { kind, machine, act: Act::Run, given: None, vcpus: 1, shim: false }
     }
 
     /// Something else is done with it than that it runs to its end.
     pub fn act(mut self, act: Act) -> Self {
         self.act = act;
+        self
+    }
+
+    /// By a file of its own. When the domain has ended, xl destroys it, and nothing tells how it ended but what it wrote.
+    pub fn given(mut self, given: Given) -> Self {
+        self.given = Some(given);
         self
     }
 
@@ -85,6 +103,9 @@ impl Domain {
     /// # Errors
     /// xl's files cannot say it.
     pub(super) fn file(&self, name: &str, kernel: &Path, ramdisk: Option<&Path>) -> Result<String> {
+        if let Some(given) = &self.given {
+            return Ok(given.text.clone());
+        }
         let Machine { append, memory_mib, .. } = &self.machine;
         let file = DomainFile {
             ramdisk: ramdisk.map(Path::to_owned),

@@ -21,13 +21,15 @@ now() { busybox date +%s; }
 
 is_late() { [ $(($(now) - start)) -ge "$seconds" ]; }
 
-# The number and the state letters of the domain. A look that fails leaves them as they were.
+# The number and the state letters of the domain; "gone" for one that is not there any more. A look that fails leaves them as
+# they were.
 look() {
     set -- $(xl list "$name" 2>>/xl.log | busybox tail -n 1)
     if [ $# -ge 5 ]; then
         domid=$2 state=$5
     else
         echo "mstrap-dom0: xl list says: $*" >>/xl.log
+        case $domid in none) ;; *) xl list "$domid" >/dev/null 2>&1 || state=gone ;; esac
     fi
 }
 
@@ -44,7 +46,7 @@ settled() {
 ended() {
     look
     while ! is_late; do
-        case $state in *[sc]*) return 0 ;; esac
+        case $state in gone | *[sc]*) return 0 ;; esac
         busybox sleep 1
         look
     done

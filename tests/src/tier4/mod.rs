@@ -15,7 +15,7 @@ use anyhow::Result;
 use crate::Outcome;
 pub use crate::xen::Release;
 
-pub use domain::{Act, Domain, Kind};
+pub use domain::{Act, Domain, Given, Kind};
 pub use pair::Pair;
 
 /// Runs the domains on the Xen of `release` and gives their outcomes in the same order. Of an outcome,

@@ -1,5 +1,6 @@
 //! Writes all that a PV kernel is started with, as its builder would have.
 
+use shared::kernel::Plan;
 use shared::memory::{PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
 use shared::pv::tables::{index, pages};
 use shared::pv::{PvBuilder, StartOfDay};
@@ -12,7 +13,7 @@ use crate::handover::{HandOverError, zero_page_end};
 use crate::load::{Memory, Ramdisk};
 use crate::platform::Machine;
 use crate::platform::memory::PhysicalMemory;
-use crate::platform::pv::{Mfn, PAGE, PAGE_READ_ONLY, Pv, PvHanded, TABLE, View};
+use crate::platform::pv::{DIRTY, Mfn, PAGE, PAGE_READ_ONLY, Pv, PvHanded, TABLE, View};
 
 /// Bytes of a page, as a length.
 const PAGE_LEN: usize = PAGE_SIZE as usize;
@@ -32,7 +33,7 @@ pub fn write(machine: &mut Pv, handed: &PvHanded, loaded: &Loaded<'_>, entry: Vi
     write_hypercall_page(machine, loaded)?;
     let memory = machine.memory();
     memory.copy_list(day.p2m).ok_or(HandOverError::Unreachable { range: day.p2m })?;
-    write_tables(machine, day)?;
+    write_tables(machine, day, handed, &loaded.plan)?;
     let top = mfn(machine.memory(), day.tables.top())?;
     hinge.write(machine.memory(), top, old, entry)?;
     let tables = day.tables.all().map(|(.., table)| table).chain([day.tables.top()]);
@@ -60,7 +61,7 @@ fn zero_around(machine: &mut Pv, day: &StartOfDay, loaded: &Loaded<'_>) -> Resul
 /// Where the pack's module lies now; its last page is zero behind it.
 fn module(machine: &mut Pv, loaded: &Loaded<'_>) -> Result<PhysRange, HandOverError> {
     let ramdisk = Ramdisk { base: loaded.arrangement.pack.start() };
-    let module = loaded.manifest.modules().next().and_then(|member| ramdisk.place(member.stored));
+    let module = loaded.manifest.handed(loaded.linux).next().and_then(|stored| ramdisk.place(stored));
     let module = module.unwrap_or_default();
     zero_page_end(machine.memory(), &module)?;
     Ok(module)
@@ -102,10 +103,8 @@ fn write_start_info<M: Memory>(
         (_, true) => (day.module.start().pfn().0, module_len(handed, day, module)),
     };
     (info.mod_start, info.mod_len) = (start.into(), len.into());
-    let list = PhysRange::new(day.p2m.start(), day.p2m_tables.end().max(day.p2m.end())).unwrap_or_default();
-    let (first, count) =
-        if day.p2m_tables.is_empty() { first_p2m(handed) } else { (list.start().pfn().0, list.len() / PAGE_SIZE) };
-    (info.first_p2m_pfn, info.nr_p2m_frames) = (first.into(), count.into());
+    let outside = if day.p2m_tables.is_empty() { 0 } else { day.p2m.len() + day.p2m_tables.len() };
+    (info.first_p2m_pfn, info.nr_p2m_frames) = (day.first_p2m.0.into(), (outside / PAGE_SIZE).into());
     let text = loaded.cmdline.as_bytes();
     info.cmd_line.get_mut(..text.len()).ok_or(HandOverError::TooLong { block: day.start_info })?.copy_from_slice(text);
 
@@ -127,14 +126,6 @@ fn module_len(handed: &PvHanded, day: &StartOfDay, module: PhysRange) -> u64 {
     }
 }
 
-/// Where the list is in the linear mapping, libxenguest says nothing of its frames, and Xen how many it had given out.
-fn first_p2m(handed: &PvHanded) -> (u64, u64) {
-    match handed.domain.builder {
-        PvBuilder::Toolstack => (0, 0),
-        PvBuilder::Xen { .. } => (handed.info.first_p2m_pfn.get(), 0),
-    }
-}
-
 /// Lets Xen fill the page that the kernel has for it.
 fn write_hypercall_page(machine: &mut Pv, loaded: &Loaded<'_>) -> Result<(), HandOverError> {
     let Some((at, base)) = loaded.plan.pv.as_ref().and_then(|pv| Some((pv.hypercall_page?, pv.virt_base))) else {
@@ -151,7 +142,13 @@ fn write_hypercall_page(machine: &mut Pv, loaded: &Loaded<'_>) -> Result<(), Han
 }
 
 /// Writes the page tables: the linear mapping, in which they themselves cannot be written, and the list of frames.
-fn write_tables(machine: &mut Pv, day: &StartOfDay) -> Result<(), HandOverError> {
+fn write_tables(machine: &mut Pv, day: &StartOfDay, handed: &PvHanded, plan: &Plan) -> Result<(), HandOverError> {
+    // Xen writes the kernel's segments, the list and start_info by the domain's own tables.
+    let is_xen = handed.domain.builder != PvBuilder::Toolstack;
+    let symbols = plan.symbols.iter().flat_map(|plan| [plan.headers_at, plan.symbols_at, plan.strings_at]);
+    let written = plan.placements.iter().map(|placement| placement.memory).chain(symbols);
+    let written = written.chain([day.p2m, day.start_info]);
+    let is_dirty = |page: &PhysRange| is_xen && written.clone().any(|range| range.overlaps(page));
     let memory = machine.memory();
     for (level, slot, table) in day.tables.all() {
         let parent = day.tables.find(level + 1, slot >> 9).ok_or(HandOverError::NoLayout)?;
@@ -161,8 +158,11 @@ fn write_tables(machine: &mut Pv, day: &StartOfDay) -> Result<(), HandOverError>
     for mapping in day.tables.mappings() {
         for (virt, pfn) in pages(mapping) {
             let table = day.tables.table(1, virt).ok_or(HandOverError::NoLayout)?;
-            let is_table = pfn.phys().is_some_and(|at| day.tables_at.contains(at));
-            let flags = if is_table { PAGE_READ_ONLY } else { PAGE };
+            let page = pfn.phys().and_then(|at| PhysRange::sized(at, PAGE_SIZE).ok()).unwrap_or_default();
+            let mut flags = if day.tables_at.overlaps(&page) { PAGE_READ_ONLY } else { PAGE };
+            if is_dirty(&page) {
+                flags |= DIRTY;
+            }
             let mfn = mfn(memory, pfn)?;
             put(memory, table, index(1, virt), mfn.entry(flags))?;
         }

@@ -30,6 +30,8 @@ impl Mfn {
 pub const PAGE: u64 = 0x23;
 /// The same, not writable.
 pub const PAGE_READ_ONLY: u64 = 0x21;
+/// In an entry: the page was written.
+pub const DIRTY: u64 = 0x40;
 /// An entry for a table: present, writable, user, accessed, dirty.
 pub const TABLE: u64 = 0x67;
 /// Not executable.

@@ -4,7 +4,7 @@ mod frames;
 mod handed;
 mod tables;
 
-pub use frames::{Frames, Mfn, PAGE, PAGE_READ_ONLY, Refused, TABLE, View};
+pub use frames::{DIRTY, Frames, Mfn, PAGE, PAGE_READ_ONLY, Refused, TABLE, View};
 pub use handed::{PvHanded, PvHandedError};
 
 use core::ptr;

@@ -2,7 +2,7 @@
 
 use core::cell::UnsafeCell;
 use core::fmt::{self, Arguments, Write};
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use shared::xen::pv::{CONSOLE_OUT, CONSOLE_OUT_CONS, CONSOLE_OUT_LEN, CONSOLE_OUT_PROD};
 
@@ -16,6 +16,8 @@ const PATIENCE: u32 = 100_000;
 /// Virtual address of the ring; [`NONE`] before it is known, [`HYPERVISOR`] where there is none.
 static RING: AtomicU64 = AtomicU64::new(NONE);
 static PORT: AtomicU32 = AtomicU32::new(0);
+/// Whether nobody makes room: then nobody is waited for any more.
+static DEAF: AtomicBool = AtomicBool::new(false);
 const NONE: u64 = 0;
 const HYPERVISOR: u64 = 1;
 
@@ -78,11 +80,16 @@ fn drained(ring: u64, len: u32) -> bool {
     if held() <= len {
         return true;
     }
+    if DEAF.load(Ordering::Relaxed) {
+        return false;
+    }
     hypercall::send(PORT.load(Ordering::Relaxed));
-    (0..PATIENCE).any(|_| {
+    let drained = (0..PATIENCE).any(|_| {
         hypercall::yield_now();
         held() <= len
-    })
+    });
+    DEAF.store(!drained, Ordering::Relaxed);
+    drained
 }
 
 /// One byte, or none where nobody makes room for it.
