@@ -11,14 +11,10 @@ fn main() {
 }
 
 /// All in one call, as Xen has to be started first.
-///
-/// 64-bit kernels: the 32-bit probe is entered here too, and ended by a fault at its first read of a control register. In this
-/// nesting Xen emulates those, as QEMU's TCG does not tell it which register is read, and does not find the instruction by
-/// the tables of PAE, by which TCG itself has executed those before it.
 fn each_promise() -> Result<(), Trouble> {
-    let layouts = direct::layouts().into_iter().filter(|layout| layout.class == Class::Elf64);
+    let layouts = direct::layouts().into_iter();
     let mut kernels = layouts.map(|layout| Ok(layout.kernel()?)).collect::<Result<Vec<Kernel>, Trouble>>()?;
-    kernels.push(direct::solaris(Class::Elf64)?);
+    kernels.extend([direct::solaris(Class::Elf64, None)?, direct::solaris(Class::Elf32, None)?]);
     let domains = kernels.iter().map(|kernel| {
         let machine = direct::machine("t4", kernel)?.append("stage0.quiet");
         Ok(Domain::new(Kind::Pvh, machine))

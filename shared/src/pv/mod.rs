@@ -123,9 +123,12 @@ impl StartOfDay {
         let ring = if rings { PAGE_SIZE } else { 0 };
         let (xenstore, console) = (cursor.take(ring)?, cursor.take(ring)?);
 
+        // Tables for segments lie among those of the linear mapping, behind its own.
+        let more = |(virt, memory): &(Virt, PhysRange)| (table_count(*virt, memory.len()) - 1) * PAGE_SIZE;
+        let used = cursor.next.saturating_add(pv.segments.iter().map(more).sum());
         let mapped_end = match domain.builder {
-            PvBuilder::Toolstack => toolstack_end(pv.virt_base, cursor.next)?,
-            PvBuilder::Xen { .. } => xen_end(pv.virt_base, cursor.next)?,
+            PvBuilder::Toolstack => toolstack_end(pv.virt_base, used)?,
+            PvBuilder::Xen { .. } => xen_end(pv.virt_base, used)?,
         };
         let not_there = |base, used| Err(PvError::BeyondAddresses { base, used });
         if !exist(pv.virt_base, mapped_end.0) {
@@ -134,6 +137,14 @@ impl StartOfDay {
         let linear = PhysRange::new(Phys(0), mapped_end).unwrap_or_default();
         let tables_at = cursor.take(table_count(pv.virt_base, linear.len()) * PAGE_SIZE)?;
         let mut tables = Tables::new(order, tables_at.start().pfn(), pv.virt_base, linear);
+        for (virt, memory) in &pv.segments {
+            if meets(*virt, memory.len(), pv.virt_base, mapped_end.0) {
+                return not_there(*virt, memory.len());
+            }
+            let more = cursor.take(tables.missing(*virt, memory.len()) * PAGE_SIZE)?;
+            tables.add(*virt, *memory, more.start().pfn());
+        }
+        let tables_at = PhysRange::new(tables_at.start(), Phys(cursor.next)).unwrap_or(tables_at);
         let stack = cursor.take(PAGE_SIZE)?;
         cursor.take(mapped_end.0 - cursor.next)?;
         // Xen allocates what it maps, but for the module, as one piece of memory, and numbers the rest behind it.
@@ -149,6 +160,9 @@ impl StartOfDay {
         if let Some(at) = init_p2m {
             // The linear mapping begins above.
             if !exist(at, p2m_len) || at.0 + p2m_len > pv.virt_base.0 {
+                return not_there(at, p2m_len);
+            }
+            if pv.segments.iter().any(|(virt, memory)| meets(*virt, memory.len(), at, p2m_len)) {
                 return not_there(at, p2m_len);
             }
             let tables_len = tables.missing(at, p2m_len) * PAGE_SIZE;
@@ -206,6 +220,11 @@ impl StartOfDay {
     }
 }
 
+/// Whether addresses in a row, `len` bytes from `first` on, have any in common with `other_len` from `other` on.
+const fn meets(first: Virt, len: u64, other: Virt, other_len: u64) -> bool {
+    first.0.wrapping_sub(other.0) < other_len || other.0.wrapping_sub(first.0) < len
+}
+
 /// Where libxenguest ends the mapping (`alloc_pgtables_pv`), `used` bytes of which are laid out before the tables.
 fn toolstack_end(base: Virt, used: u64) -> Result<Phys, PvError> {
     let wrapped = || PvError::BeyondAddresses { base, used };
@@ -261,6 +280,7 @@ mod tests {
             mod_start_pfn: true,
             features: Features::default(),
             pae: Default::default(),
+            segments: Default::default(),
         };
         let kernel = PhysRange::sized(Phys(MIB), MIB).unwrap();
         let domain = PvDomain { nr_pages: 64 * MIB / PAGE_SIZE, builder: PvBuilder::Toolstack };
