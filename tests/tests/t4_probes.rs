@@ -195,7 +195,12 @@ fn pvh(case: Case) -> Pair {
 }
 
 fn pairs() -> Vec<Pair> {
-    let shim = |case| Pair { tier: "t4-shim", domain: |machine| Domain::new(Kind::Pvh, machine).shim(), ..pv(case) };
+    let shim = |case| Pair {
+        tier: "t4-shim",
+        domain: |machine| Domain::new(Kind::Pvh, machine).shim(),
+        differ: &differ::PV_BY_XEN,
+        ..pv(case)
+    };
     // The shim's builder is Xen's own, which has all layouts in the dom0 slot.
     let [linux, .., first] = for_pv();
     let on_shim = [linux, first].map(|layout| shim(Case { memory_mib: 128, ..Case::new(layout) }));
