@@ -141,8 +141,8 @@ impl StartOfDay {
             if meets(*virt, memory.len(), pv.virt_base, mapped_end.0) {
                 return not_there(*virt, memory.len());
             }
-            let at = cursor.take(tables.missing(*virt, memory.len()) * PAGE_SIZE)?;
-            tables.add(*virt, *memory, at.start().pfn());
+            let more = cursor.take(tables.missing(*virt, memory.len()) * PAGE_SIZE)?;
+            tables.add(*virt, *memory, more.start().pfn());
         }
         let tables_at = PhysRange::new(tables_at.start(), Phys(cursor.next)).unwrap_or(tables_at);
         let stack = cursor.take(PAGE_SIZE)?;
