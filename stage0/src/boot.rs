@@ -299,7 +299,7 @@ fn too_small(
                 started: *started,
                 layout: plan.and_then(|plan| plan.pv.as_ref()).unwrap_or(&own),
                 kernel: wanted.kernel.first().copied().unwrap_or_default(),
-                module: manifest.modules().next().map_or(0, |module| module.stored.len()),
+                module: manifest.handed(true).next().map_or(0, |module| module.len()),
                 scratch: wanted.scratch,
                 builder: domain.builder,
             });
