@@ -315,6 +315,7 @@ mod tests {
             (0xffff_ffff_f000, None),
             (0x7fff_ffe0_0000, None),
             (0x8000_0000_0000, None),
+            (base + 0x33, None),
             (base, Some(0x7fff_ffff_f000)),
             (base, Some(0xffff_0000_0000)),
             // The list would reach into the linear mapping.
