@@ -244,6 +244,16 @@ mod tests {
     use crate::memory::MIB;
 
     fn laid_out(virt_base: u64, init_p2m: Option<u64>) -> Result<StartOfDay, PvError> {
+        with_segments(virt_base, init_p2m, &[])
+    }
+
+    fn with_segments(
+        virt_base: u64,
+        init_p2m: Option<u64>,
+        segments: &[(u64, u64, u64)],
+    ) -> Result<StartOfDay, PvError> {
+        let range = |start, len| PhysRange::sized(Phys(start), len).unwrap();
+        let segments = segments.iter().map(|(virt, start, len)| (Virt(*virt), range(*start, *len)));
         let layout = PvLayout {
             virt_base: Virt(virt_base),
             paddr_offset: 0,
@@ -256,11 +266,31 @@ mod tests {
             mod_start_pfn: true,
             features: Features::default(),
             pae: Default::default(),
-            segments: Default::default(),
+            segments: segments.collect(),
         };
         let kernel = PhysRange::sized(Phys(MIB), MIB).unwrap();
         let domain = PvDomain { nr_pages: 64 * MIB / PAGE_SIZE, builder: PvBuilder::Toolstack };
         StartOfDay::new(&layout, kernel, 0, &domain)
+    }
+
+    /// OpenSolaris': three levels for the two together, one of level 1 for each 2 MiB.
+    #[test]
+    fn tables_of_segments_are_counted_with_the_others() {
+        let base = 0x4000_0000;
+        let alone = laid_out(base, None).unwrap();
+        let segments = [(0xffff_ffff_fb80_0000, MIB, 0x39_b000), (0xffff_ffff_fbc0_0000, 6 * MIB, 0xe_4000)];
+        let day = with_segments(base, None, &segments).unwrap();
+        let tables = |day: &StartOfDay| day.tables.all().count() as u64 + 1;
+        assert_eq!(tables(&day), tables(&alone) + 2 + 2 + 1);
+        assert_eq!(day.tables_at.len(), tables(&day) * PAGE_SIZE);
+        assert!(day.tables.all().all(|(.., table)| day.tables_at.contains(table.phys().unwrap())));
+        assert!(day.mapped_end >= day.stack.end() && day.stack.start() == day.tables_at.end());
+
+        // Where the linear mapping is, and where the list of frames is.
+        for (virt, init_p2m) in [(base + 0x1000, None), (0x1000_0000, Some(0x1000_1000))] {
+            let found = with_segments(base, init_p2m, &[(virt, MIB, 0x2000)]);
+            assert!(matches!(found, Err(PvError::BeyondAddresses { .. })), "{virt:#x}: {found:?}");
+        }
     }
 
     /// As Xen 4.20's shim was seen to number them.
@@ -285,6 +315,7 @@ mod tests {
             (0xffff_ffff_f000, None),
             (0x7fff_ffe0_0000, None),
             (0x8000_0000_0000, None),
+            (base + 0x33, None),
             (base, Some(0x7fff_ffff_f000)),
             (base, Some(0xffff_0000_0000)),
             // The list would reach into the linear mapping.
