@@ -204,19 +204,23 @@ busybox=/bin/busybox
 $busybox mount -t proc proc /proc
 echo 1 > /proc/sys/kernel/printk
 echo
-$busybox sed 's/^/mstrap-log: /' /mstrap.measurements
+cat() { $busybox cat \"$@\"; }
+{
+GUEST_COMMANDS
+} | $busybox sed 's/^/mstrap-log: /'
 $busybox stty -F /dev/console -echo
 $busybox poweroff -f
 $busybox sleep 5
 $busybox reboot -f
 ";
 
-/// A busybox ramdisk whose guest prints the log of measurements, which [`measurements`] reads, and powers off.
+/// A busybox ramdisk whose guest runs `commands`, which print the log of measurements, for [`measurements`] to read, and
+/// powers off.
 ///
 /// # Errors
 /// busybox cannot be had.
-pub fn measured() -> Result<Vec<u8>, Missing> {
-    busybox_ramdisk(MEASURED)
+pub fn measured(commands: &str) -> Result<Vec<u8>, Missing> {
+    busybox_ramdisk(&MEASURED.replace("GUEST_COMMANDS", commands))
 }
 
 /// The log that a guest of [`measured`] printed.

@@ -106,7 +106,7 @@ impl MeasuredLinux {
         let mut request = Request::new(kernel.release, opened.elf);
         request.cmdline = Some(format!("console={console} quiet panic=-1"));
         request.settings.codec = Codec::Lz4;
-        let initrd = zstd::encode_all(initrd::measured()?.as_slice(), 1)?;
+        let initrd = zstd::encode_all(initrd::measured("cat /mstrap.measurements")?.as_slice(), 1)?;
         request.modules = vec![Module { name: "initrd.img".to_owned(), content: initrd }];
         request.measured = true;
         let mut pack = request.build(&|_| ())?.pack;

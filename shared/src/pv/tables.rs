@@ -1,5 +1,6 @@
 //! The page tables of a PV domain: how many there are, in which frames, and what each slot leads to. Pure arithmetic.
 
+use crate::kernel::MAX_SEGMENT_MAP;
 use crate::memory::{PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
 
 /// Slots of a table.
@@ -15,8 +16,8 @@ pub const fn window_len(frames: u64) -> u64 {
 }
 /// Bits of an address that the tables translate.
 const VIRT_BITS: u32 = 48;
-/// Most mappings: the builder's linear one, and the list of frames.
-pub const MAX_MAPPINGS: usize = 2;
+/// Most mappings: the builder's linear one, the list of frames, and segments at their own addresses.
+pub const MAX_MAPPINGS: usize = 2 + MAX_SEGMENT_MAP;
 
 /// The tables of one level, 1 to 3, that one mapping adds: those for consecutive slots of the level above, counted from
 /// address 0 on.
@@ -89,12 +90,12 @@ pub struct Tables {
     mappings: heapless::Vec<Mapping, MAX_MAPPINGS>,
 }
 
-/// Whether there are `len` addresses (at least one) from `virt` on: canonical ones (Intel SDM volume 1, 3.3.7.1), and none
-/// of the two halves in one.
+/// Whether there are `len` addresses (at least one) from `virt` on, the start of a page: canonical ones (Intel SDM volume 1,
+/// 3.3.7.1), and none of the two halves in one.
 pub const fn exist(virt: Virt, len: u64) -> bool {
     let last = virt.0.wrapping_add(len - 1);
     let (first_half, last_half) = (virt.0 as i64 >> (VIRT_BITS - 1), last as i64 >> (VIRT_BITS - 1));
-    last >= virt.0 && first_half == last_half && matches!(first_half, 0 | -1)
+    virt.is_aligned(PAGE_SIZE) && last >= virt.0 && first_half == last_half && matches!(first_half, 0 | -1)
 }
 
 /// Tables that a mapping of `len` bytes (at least one) from `virt` on needs, the top one among them.
@@ -115,7 +116,7 @@ impl Tables {
     /// `place` on.
     pub fn add(&mut self, virt: Virt, memory: PhysRange, place: Pfn) {
         let levels = self.levels(virt, memory.len());
-        // The caller adds one mapping to the first: there is room.
+        // The caller adds no more than there is room for.
         let _ = self.mappings.push(Mapping { virt, memory, levels, tables: place });
     }
 
@@ -222,6 +223,7 @@ mod tests {
     fn addresses_exist_in_one_half_or_the_other() {
         for (virt, len, expected) in [
             (0, 1, true),
+            (0x33, 1, false),
             (0x7fff_ffff_f000, 0x1000, true),
             (0x7fff_ffff_f000, 0x1001, false),
             (0x8000_0000_0000, 1, false),

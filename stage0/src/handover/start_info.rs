@@ -182,8 +182,14 @@ impl Writer<'_> {
         self.bytes[at..][..content.len()].copy_from_slice(content);
     }
 
-    /// Writes a memory map, of whose RAM `reserved` is no part. Returns its place, and its number of entries.
+    /// Writes a memory map, of whose RAM `reserved` is no part; as it is, if nothing is. Returns its place, and its number of
+    /// entries.
     fn memmap(&mut self, memmap: &[HvmMemmapEntry], reserved: &PhysRange) -> Result<(usize, u32), HandOverError> {
+        if reserved.is_empty() {
+            let at = self.reserve(memmap.as_bytes().len())?;
+            self.put(at, memmap.as_bytes());
+            return Ok((at, u32::try_from(memmap.len()).unwrap_or(0)));
+        }
         let (start, mut count) = (self.used, 0);
         let mut put = |from: u64, to: u64, kind: u32| {
             if from < to {
@@ -199,7 +205,7 @@ impl Writer<'_> {
         for entry in memmap {
             let (first, kind) = (entry.addr.get(), entry.kind.get());
             let end = first.saturating_add(entry.size.get());
-            if kind != RAM || end <= reserved.start().0 || to <= first || reserved.is_empty() {
+            if kind != RAM || end <= reserved.start().0 || to <= first {
                 put(first, end, kind)?;
                 continue;
             }

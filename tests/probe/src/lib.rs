@@ -75,6 +75,8 @@ pub struct Table {
     pub paddr_offset: u64,
     /// PV: 1 if symbols follow the kernel.
     pub symbols: u64,
+    /// PV: where each segment is mapped besides; 0 if it is not.
+    pub linked: [u64; MAX_SEGMENTS],
     /// [`hash`] of all of the above.
     pub hash: u64,
 }

@@ -6,6 +6,7 @@
 
 mod dom0;
 mod domain;
+pub mod mutated;
 mod pair;
 
 use std::io::{self, Write};

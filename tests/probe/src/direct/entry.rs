@@ -151,6 +151,8 @@ entry!(
     ARGUMENT = const offset_of!(State, argument),
     GATES = const offset_of!(State, gates),
     TABLE = sym TABLE,
+    // In what stage0 leaves behind, the tables follow start_info.
+    TABLES = const shared::memory::START_INFO_LEN,
     PLACES = const offset_of!(DirectTable, places),
     TO_TRY = const offset_of!(DirectTable, to_try),
 );

@@ -4,6 +4,14 @@
 #
 # EBP = the address of `here`, EDI = that of STATE, from the first instructions on.
 
+# QEMU's TCG notes in the four top entries of PAE that they were used, which no processor does: the bit is reserved there. A
+# hypervisor in it that reads these tables, to emulate an instruction that it intercepts, takes them for broken then.
+    .macro forget_use offset, base
+    .irp entry, 0, 8, 16, 24
+    andl $~0x20, (\offset + \entry)(\base)
+    .endr
+    .endm
+
     .section .text.entry, "ax"
     .balign 4096
     .code32
@@ -21,10 +29,13 @@ here:
     popl ({REGISTERS} + 8 * \number)(%edi)
     .endr
     cld
+    forget_use {TABLES}, %ebx
     movl %cr0, %eax
     movl %eax, {CR0}(%edi)
+    forget_use {TABLES}, %ebx
     movl %cr3, %eax
     movl %eax, {CR3}(%edi)
+    forget_use {TABLES}, %ebx
     movl %cr4, %eax
     movl %eax, {CR4}(%edi)
     .set number, 0
@@ -36,6 +47,7 @@ here:
     sgdt {GDT}(%edi)
     sidt {IDT}(%edi)
     movl ${MSR_EFER}, %ecx
+    forget_use {TABLES}, %ebx
     rdmsr
     movl %eax, {EFER}(%edi)
     movl (%esp), %eax
@@ -90,6 +102,7 @@ here:
     xorl %ecx, %ecx
     leal 0x3003(%edx), %eax                 # level 3, and that of PAE, -> four of level 2
 1:  movl %eax, 0x1000(%esi,%ecx,8)
+    movl %eax, 0x1020(%esi,%ecx,8)          # and once more 4 GiB above, where no segment is
     andl $~2, %eax
     movl %eax, 0x2000(%esi,%ecx,8)
     addl $0x1002, %eax
@@ -139,8 +152,10 @@ here:
     leal (4f - here)(%ebp,%eax), %eax
     movl %edx, %esi
     jmp *%eax
-4:  movl %cr0, %eax
+4:  forget_use 0x2000, %esi
+    movl %cr0, %eax
     andl $0x7fffffff, %eax
+    forget_use 0x2000, %esi
     movl %eax, %cr0
     movl %esi, %cr3
     movl ${MSR_EFER}, %ecx
@@ -176,6 +191,7 @@ try32:
     ret
 page_fault32:
     popl (%edx)
+    forget_use {TABLES}, %ebx
     movl %cr2, %eax
     movl %eax, 8(%edx)
     movl $1, 16(%edx)

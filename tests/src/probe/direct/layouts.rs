@@ -3,7 +3,6 @@
 use anyhow::{Context, Result};
 use pack::build::{Module, Request};
 use shared::format::Codec;
-use shared::kernel::Protocol;
 use shared::memory::{GIB, MIB};
 
 use super::{Direct, Kernel, Other};
@@ -52,7 +51,7 @@ impl Direct {
 /// Where the kernel cannot be packed, or the pack not be written.
 pub fn machine(tier: &str, kernel: &Kernel) -> Result<Machine> {
     let mut request = Request::new(kernel.name, kernel.elf.clone());
-    request.decisions.protocol = Some(Protocol::Direct);
+    request.decisions = kernel.decisions;
     request.settings.codec = Codec::Lz4;
     request.cmdline = Some("first second".to_owned());
     let modules = [(5000, 1), (100_000, 2)].map(|(size, seed)| probe::module(size, Content::Noise(seed)));

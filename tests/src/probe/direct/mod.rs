@@ -1,5 +1,6 @@
 //! Kernels for the direct protocol: the probe's three segments, each at a place of its own, and others with them.
 
+mod draw;
 mod elf;
 mod layouts;
 mod promises;
@@ -8,8 +9,11 @@ mod solaris;
 use anyhow::{Context, Result, bail};
 use object::elf::{PF_R, PF_W, PF_X};
 use probe::{DirectSegment, DirectTable, TABLE_PAGE};
+use shared::kernel::{Decisions, Protocol};
+use shared::memory::{Phys, PhysRange};
 use zerocopy::IntoBytes;
 
+pub use draw::drawn;
 pub use layouts::{layouts, machine};
 pub use promises::{CR4_MCE, check};
 pub use solaris::solaris;
@@ -46,10 +50,28 @@ pub struct Kernel {
     pub name: &'static str,
     /// Its ELF file.
     pub elf: Vec<u8>,
-    class: Class,
+    /// What is decided when it is packed.
+    pub decisions: Decisions,
+    /// How wide it is.
+    pub class: Class,
     physical: bool,
     to_try: [u64; 3],
     loads: Vec<Load>,
+}
+
+impl Kernel {
+    /// Whether a segment's place, and whether one's address, is where `range` is.
+    pub fn collides(&self, range: PhysRange) -> [bool; 2] {
+        let place = |load: &Load| (load.phys, load.memory_size);
+        let shadow = |load: &Load| (load.virt, load.memory_size);
+        let meets = |(start, len)| PhysRange::sized(Phys(start), len).is_ok_and(|other| other.overlaps(&range));
+        [self.loads.iter().map(place).any(meets), self.loads.iter().map(shadow).any(meets)]
+    }
+}
+
+/// The protocol, and nothing else.
+fn direct() -> Decisions {
+    Decisions { protocol: Some(Protocol::Direct), ..Decisions::default() }
 }
 
 /// A segment besides the image.
@@ -116,7 +138,7 @@ impl Direct {
         }
         let elf = elf::write(self.class, entry, &ordered)?;
         let (name, class, physical, to_try) = (self.name, self.class, self.physical, table.to_try);
-        Ok(Kernel { name, class, physical, to_try, elf, loads })
+        Ok(Kernel { name, class, physical, decisions: direct(), to_try, elf, loads })
     }
 
     fn loads(&self, image: &DirectImage) -> Vec<Load> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
 use shared::direct::{Block, Map, STACK_LEN};
-use shared::kernel::{Decisions, Kernel, Protocol, SliceFile};
+use shared::kernel::{Kernel, Protocol, SliceFile};
 use shared::memory::{PAGE_SIZE, Phys, PhysRange, Ram, Region, RegionKind};
 
 use super::Kernel as Probe;
@@ -228,7 +228,7 @@ fn mapped(layout: &Probe, found: &Found<'_>) -> Result<()> {
 /// The same as `shared` plans it, from the file.
 fn planned(layout: &Probe, found: &Found<'_>) -> Result<()> {
     let kernel = Kernel::read(&mut SliceFile(&layout.elf))?;
-    let plan = kernel.plan(Protocol::Direct, &Decisions::default())?;
+    let plan = kernel.plan(Protocol::Direct, &layout.decisions)?;
     let range = |(start, end): &(u64, u64)| PhysRange::new(Phys(*start), Phys(*end)).unwrap_or_default();
     let regions = found.ram.iter().map(|ram| Region { range: range(ram), kind: RegionKind::Ram });
     let ram = Ram::from_regions(regions)?;

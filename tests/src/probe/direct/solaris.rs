@@ -2,21 +2,23 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use probe::{DirectTable, TABLE_PAGE};
-use shared::kernel::SliceFile;
+use shared::kernel::{Decisions, SliceFile};
+use shared::memory::Virt;
 use zerocopy::IntoBytes;
 
-use super::{ENTRY_32, Kernel, Load, filled};
+use super::{ENTRY_32, Kernel, Load, direct, filled};
 use crate::corpus;
 use crate::probe::{Class, image};
 
-/// What is taken off each `p_paddr`: VIRT_BASE of `__xen_guest`.
-const OFFSET: u64 = 0x4000_0000;
+/// VIRT_BASE of `__xen_guest`, which is taken off each `p_paddr`.
+const VIRT_BASE: u64 = 0x4000_0000;
 
-/// The image of `class`. Its first segment holds the whole probe, and is all that it is given.
+/// The image of `class`. Its first segment holds the whole probe, and is all that it is given. With another virtual base than
+/// its own it lies elsewhere: its own place, from physical 0 on, is RAM under Xen alone.
 ///
 /// # Errors
 /// Where the probe cannot be compiled, or does not fit.
-pub fn solaris(class: Class) -> Result<Kernel> {
+pub fn solaris(class: Class, virt_base: Option<u64>) -> Result<Kernel> {
     let wide = class == Class::Elf64;
     let (name, entry) = if wide { ("opensolaris-64", 0) } else { ("opensolaris-32", ENTRY_32) };
     let entries = corpus::corpus().map_err(anyhow::Error::msg)?;
@@ -28,7 +30,7 @@ pub fn solaris(class: Class) -> Result<Kernel> {
         let access = segment.access;
         Load {
             virt: segment.vaddr.0,
-            phys: segment.paddr - OFFSET,
+            phys: segment.paddr - virt_base.unwrap_or(VIRT_BASE),
             file: elf[bytes].to_vec(),
             memory_size: segment.memory_len,
             flags: 4 | u32::from(access.write) << 1 | u32::from(access.execute),
@@ -58,5 +60,6 @@ pub fn solaris(class: Class) -> Result<Kernel> {
     loads[0].file[table_at..][..size_of::<DirectTable>()].copy_from_slice(table.as_bytes());
     let at = read.segments[0].file.offset() as usize;
     elf[at..][..loads[0].file.len()].copy_from_slice(&loads[0].file);
-    Ok(Kernel { name, elf, class, physical: false, to_try, loads })
+    let decisions = Decisions { virt_base: virt_base.map(Virt), ..direct() };
+    Ok(Kernel { name, elf, class, physical: false, decisions, to_try, loads })
 }
