@@ -163,6 +163,24 @@ fn a_folder_that_is_read_only_is_refused() {
     fs::set_permissions(place.path("folder"), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// `pack` alone, without what comes with the source.
+#[test]
+fn a_runner_that_is_not_there_is_named() {
+    let place = Place::new();
+    fs::copy(PACK, place.path("pack")).unwrap();
+    let output = Command::new(place.path("pack"))
+        .current_dir(place.folder())
+        .env("PATH", "/nonexistent")
+        .args(["run", "kernel", "--tier", "qemu"])
+        .output()
+        .unwrap();
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let expected =
+        "pack-run: is not there, neither beside this program nor by PATH: in mstrap's source, run `cargo install";
+    assert!(line.starts_with(&format!("pack: error: {expected}")), "{line}");
+}
+
 /// 10 GiB that begin as a kernel does, in all compressions that make them small enough to try.
 #[test]
 fn a_payload_of_10_gib_is_refused_with_little_memory() {

@@ -299,7 +299,7 @@ fn too_small(
                 started: *started,
                 layout: plan.and_then(|plan| plan.pv.as_ref()).unwrap_or(&own),
                 kernel: wanted.kernel.first().copied().unwrap_or_default(),
-                module: manifest.modules().next().map_or(0, |module| module.stored.len()),
+                module: manifest.handed(true).next().map_or(0, |module| module.len()),
                 scratch: wanted.scratch,
                 builder: domain.builder,
             });
@@ -328,7 +328,7 @@ fn rsdp_for<M: Memory>(memory: &mut M, domain: &Domain<'_>, kernel: &Kernel, arr
     let Some(from) = rsdp(domain.handed).filter(|_| looks && !is_found) else { return handed };
     let to = PhysRange::sized(LINUX_RSDP, from.len()).unwrap_or_default();
     let is_free = domain.ram.covers(&to) && arrangement.claims.held(&to).is_none();
-    match memory.pair(from, to).filter(|_| is_free) {
+    match is_free.then(|| memory.pair(from, to)).flatten() {
         Some((from, to)) => to.copy_from_slice(from),
         None => return handed,
     }

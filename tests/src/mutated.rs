@@ -23,11 +23,10 @@ const PROTOCOL: std::ops::Range<usize> = 48..52;
 
 /// Changes `pack`, which is whole: one change, or a few.
 ///
-/// # Panics
+/// # Errors
 /// `pack` is no pack.
-#[expect(clippy::panic, reason = "it says so")]
-pub fn mutated(pack: &[u8], rng: &mut Rng) -> Mutated {
-    let Ok(manifest) = Manifest::parse(pack, pack.len() as u64) else { panic!("what is to be changed is no pack") };
+pub fn mutated(pack: &[u8], rng: &mut Rng) -> Result<Mutated, String> {
+    let manifest = Manifest::parse(pack, pack.len() as u64).map_err(|error| error.to_string())?;
     let (manifest_len, len) = (manifest.manifest_len() as usize, pack.len());
     let frames: Vec<_> = manifest.frames().map(|frame| frame.stored).collect();
     let mut changed = pack.to_vec();
@@ -73,7 +72,7 @@ pub fn mutated(pack: &[u8], rng: &mut Rng) -> Mutated {
             format!("{}, the digest made right", what.join(", "))
         }
     };
-    Mutated { what, pack: changed }
+    Ok(Mutated { what, pack: changed })
 }
 
 /// Changes a byte somewhere in `range`.

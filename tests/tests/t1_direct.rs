@@ -5,7 +5,7 @@ use std::fs;
 use harness::probe::direct::{self, Kernel};
 use harness::probe::{self, Class, Lines};
 use harness::trial::{self, Trouble, check};
-use harness::{Exit, stage0};
+use harness::{Exit, Outcome, stage0};
 use shared::memory::{Phys, PhysRange};
 
 /// Kernels that are drawn.
@@ -20,6 +20,7 @@ fn main() {
     let base = Some(0x3f00_0000);
     tests.push(trial::test("opensolaris-64", move || run(&direct::solaris(Class::Elf64, base)?)));
     tests.push(trial::test("opensolaris-32", move || run(&direct::solaris(Class::Elf32, base)?)));
+    tests.push(trial::test("with_pages_of_1_gib_and_ram_above_4", large));
     tests.push(trial::test("20_that_collide_with_all_there_is", collisions));
     trial::main(tests);
 }
@@ -43,9 +44,23 @@ fn collisions() -> Result<(), Trouble> {
     check(hits.as_flattened().iter().all(|count| *count >= 2), format!("collisions by place and by address: {hits:?}"))
 }
 
+/// On a processor that has pages of 1 GiB, the RAM above 4 GiB is mapped too.
+fn large() -> Result<(), Trouble> {
+    let layouts = direct::layouts();
+    for name in ["direct-top", "direct-32-3gib"] {
+        let layout = layouts.iter().find(|layout| layout.name == name).ok_or("no such layout")?;
+        let kernel = layout.kernel()?;
+        kept(&kernel, &direct::machine("t1-large", &kernel)?.cpu("max").memory(6 << 10).run()?)?;
+    }
+    Ok(())
+}
+
 /// Starts the kernel from a pack.
 fn run(kernel: &Kernel) -> Result<(), Trouble> {
-    let outcome = direct::machine("t1", kernel)?.run()?;
+    kept(kernel, &direct::machine("t1", kernel)?.run()?)
+}
+
+fn kept(kernel: &Kernel, outcome: &Outcome) -> Result<(), Trouble> {
     outcome.ended(&Exit::Debug(probe::EXIT_OK))?;
     let lines = Lines::of(&outcome.serial);
     Ok(direct::check(kernel, &lines, 0).map_err(|error| outcome.failure(&format!("{error:#}")))?)

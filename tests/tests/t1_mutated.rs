@@ -62,7 +62,8 @@ fn changed() -> Result<(), Trouble> {
                     }
                     let whole = samples[n as usize % samples.len()].as_ref().map_err(Clone::clone);
                     let result = whole.and_then(|whole| {
-                        run(n, &stage0, &mutated::mutated(whole, &mut Rng::with_seed(seed.wrapping_add(n))))
+                        let case = mutated::mutated(whole, &mut Rng::with_seed(seed.wrapping_add(n)))?;
+                        run(n, &stage0, &case)
                     });
                     results.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(result);
                 }

@@ -39,7 +39,7 @@ impl fmt::Display for PvError {
             Self::NeverDom0 => f.write_str("kernel: SUPPORTED_FEATURES without 'dom0', which this domain needs"),
             Self::BeyondAddresses { base, used } => write!(
                 f,
-                "no such addresses: mapping, expected free canonical ones, found {used:#x} bytes and more at {base}"
+                "no such addresses: mapping, expected pages of free canonical ones, found {used:#x} bytes and more at {base}"
             ),
         }
     }

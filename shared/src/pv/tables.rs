@@ -90,12 +90,12 @@ pub struct Tables {
     mappings: heapless::Vec<Mapping, MAX_MAPPINGS>,
 }
 
-/// Whether there are `len` addresses (at least one) from `virt` on: canonical ones (Intel SDM volume 1, 3.3.7.1), and none
-/// of the two halves in one.
+/// Whether there are `len` addresses (at least one) from `virt` on, the start of a page: canonical ones (Intel SDM volume 1,
+/// 3.3.7.1), and none of the two halves in one.
 pub const fn exist(virt: Virt, len: u64) -> bool {
     let last = virt.0.wrapping_add(len - 1);
     let (first_half, last_half) = (virt.0 as i64 >> (VIRT_BITS - 1), last as i64 >> (VIRT_BITS - 1));
-    last >= virt.0 && first_half == last_half && matches!(first_half, 0 | -1)
+    virt.is_aligned(PAGE_SIZE) && last >= virt.0 && first_half == last_half && matches!(first_half, 0 | -1)
 }
 
 /// Tables that a mapping of `len` bytes (at least one) from `virt` on needs, the top one among them.
@@ -223,6 +223,7 @@ mod tests {
     fn addresses_exist_in_one_half_or_the_other() {
         for (virt, len, expected) in [
             (0, 1, true),
+            (0x33, 1, false),
             (0x7fff_ffff_f000, 0x1000, true),
             (0x7fff_ffff_f000, 0x1001, false),
             (0x8000_0000_0000, 1, false),

@@ -8,8 +8,10 @@ use stage0::load::Memory;
 use stage0::platform::handed::{Handed, Memmap};
 use zerocopy::IntoBytes;
 
+use crate::said;
+
 /// Memory of the input's bytes, from 0 on, then a block for what is written.
-struct Bytes(Vec<u8>);
+pub struct Bytes(pub Vec<u8>);
 
 impl Bytes {
     fn place(&self, range: PhysRange) -> Option<std::ops::Range<usize>> {
@@ -46,14 +48,16 @@ pub fn run(data: &[u8]) {
     let some = [HvmMemmapEntry { size: (1 << 30).into(), kind: 1.into(), ..Default::default() }];
     let ask = |memmap: &mut Memmap| memmap.extend_from_slice(&some).is_ok();
     if let Err(error) = handed.read(&memory, Phys(u64::from(*at) * 16), ask) {
-        assert!(!error.to_string().is_empty());
-        return;
+        return said::note(&error);
     }
     assert!(handed.modules.len() <= MAX_MODULES + 1 && handed.memmap.len() <= MAX_REGIONS);
-    if let Ok(ram) = handed.ram() {
-        check(&ram, &handed.memmap);
+    match handed.ram() {
+        Ok(ram) => check(&ram, &handed.memmap),
+        Err(error) => said::note(&error),
     }
-    let _ = cmdline::options(&handed.cmdline);
+    if let Err(error) = cmdline::options(&handed.cmdline) {
+        said::note(&error);
+    }
     let merged = cmdline::merge("own", &handed.cmdline, false, ["a*"].into_iter(), cmdline::MAX_LEN);
     let Ok(merged) = merged else { return };
     assert!(cmdline::words(&merged).all(|word| !word.starts_with(cmdline::PREFIX)), "{merged}");

@@ -4,7 +4,7 @@ use shared::format::{Codec, MAX_FRAME_LEN};
 use stage0::load::DecodeError;
 
 use crate::input::Input;
-use crate::seeds;
+use crate::{said, seeds};
 
 /// What decodes a frame: its codec, its stored bytes, room for its content.
 pub type Decode = fn(Codec, &[u8], &mut [u8]) -> Result<(), DecodeError>;
@@ -21,8 +21,8 @@ pub fn run_with(data: &[u8], decode: Decode) {
     let len = u32::from(input.u16()) | u32::from(input.u8()) << 16;
     let stored = input.rest();
     let mut content = vec![0xa5; (len % (MAX_FRAME_LEN + 1)) as usize];
-    if decode(codec, stored, &mut content).is_err() {
-        return;
+    if let Err(error) = decode(codec, stored, &mut content) {
+        return said::note(&error);
     }
     // Another decoder makes the same of it, if it takes it.
     let other = match codec {

@@ -12,6 +12,10 @@ pub const LEN: u64 = 40 * MIB;
 /// Where stage0's image lies: its variables and its stack are not in this memory.
 pub const IMAGE: (u64, u64) = (MIB, 0x7_6000);
 
+/// ACPI's root pointer as Xen's toolstack places it for a PVH Linux, and its length (ACPI 6.5, 5.2.5.3).
+const LINUX_RSDP: Phys = Phys(0xf_ffc0);
+const RSDP_LEN: u64 = 36;
+
 /// What is at `at` when the builder has put nothing there.
 pub fn dirt(at: usize) -> u8 {
     ((at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8 | 1
@@ -196,5 +200,10 @@ impl Machine for Watched {
             |holder: Holder| !matches!(holder, Holder::Stage0 | Holder::PageTables | Holder::Structures | Holder::Rsdp);
         let claims = arrangement.claims.list().iter().filter(|claim| writable(claim.holder));
         self.guest.allowed = claims.map(|claim| claim.range).collect();
+        // Where an older Linux looks for ACPI's root pointer, if that is RAM and nobody's.
+        let rsdp = PhysRange::sized(LINUX_RSDP, RSDP_LEN).expect("a range");
+        if self.ram.covers(&rsdp) && arrangement.claims.held(&rsdp).is_none() {
+            self.guest.allowed.push(rsdp);
+        }
     }
 }

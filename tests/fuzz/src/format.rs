@@ -7,7 +7,7 @@ use shared::format::{
 use shared::memory::{FileRange, PAGE_SIZE};
 
 use crate::input::Input;
-use crate::{seal, seeds};
+use crate::{said, seal, seeds};
 
 /// First byte: bit 0, whether the digest is made right; bit 1, all hashes; bit 2, whether there is more behind the bytes. The
 /// rest is a pack.
@@ -21,7 +21,10 @@ pub fn run(data: &[u8]) {
         seal::manifest(&mut pack);
     }
     let available = if mode & 4 == 0 { pack.len() as u64 } else { MAX_PACK_LEN };
-    let Ok(manifest) = Manifest::parse(&pack, available) else { return };
+    let manifest = match Manifest::parse(&pack, available) {
+        Ok(manifest) => manifest,
+        Err(error) => return said::note(&error),
+    };
     check(&manifest, available);
     look_into(&pack);
 }
@@ -70,7 +73,9 @@ fn look_into(pack: &[u8]) {
     if image.manifest.kernel().content_len > LOOKED_AT {
         return;
     }
-    let _ = image.check();
+    if let Err(error) = image.check() {
+        said::note(&error);
+    }
     if let Ok(info) = pack::info::Info::of(&image, pack::stage0::EMBEDDED, None) {
         let _ = format!("{info:?}");
     }

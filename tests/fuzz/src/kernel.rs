@@ -7,7 +7,7 @@ use shared::kernel::{
 use shared::memory::{FileRange, PhysRange, Virt};
 
 use crate::input::Input;
-use crate::{pv, seeds};
+use crate::{pv, said, seeds};
 
 /// Bytes of what stands before the file.
 pub const HEAD: usize = 12;
@@ -48,9 +48,18 @@ pub fn read(elf: &[u8], decisions: &Decisions) {
     if let Ok(cuts) = Kernel::cuts(&mut file) {
         cuts.iter().for_each(|range| assert!(range.end() <= elf.len() as u64));
     }
-    let Ok(kernel) = found else { return };
+    let kernel = match found {
+        Ok(kernel) => kernel,
+        Err(error) => return said::note(&error),
+    };
     for protocol in [Protocol::Pvh, Protocol::Pv, Protocol::Direct] {
-        let Ok(plan) = kernel.plan(protocol, decisions) else { continue };
+        let plan = match kernel.plan(protocol, decisions) {
+            Ok(plan) => plan,
+            Err(error) => {
+                said::note(&error);
+                continue;
+            }
+        };
         check(&plan, elf);
         pv::lay_out(&plan, 0x1_0000, 0x3000);
         if plan.extent.len() > LOOKED_AT {

@@ -17,6 +17,7 @@ pub mod load;
 pub mod notes;
 pub mod open;
 pub mod pv;
+pub mod said;
 pub mod seal;
 pub mod seeds;
 

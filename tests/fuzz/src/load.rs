@@ -22,7 +22,7 @@ use zerocopy::IntoBytes;
 
 use crate::domain::{IMAGE, LEN, Still, Watched};
 use crate::input::Input;
-use crate::{kernel, seal, seeds};
+use crate::{kernel, said, seal, seeds};
 
 /// Bytes of decisions and the like that stand before the kernel file.
 pub const HEAD: usize = 128;
@@ -65,7 +65,7 @@ fn pack(head: &mut Input<'_>, elf: &[u8]) -> Option<Vec<u8>> {
     let module = |n: u8| EncodedModule { name: "m".into(), content: vec![n; usize::from(flags) * 61 + 1] };
     let content = PackContent {
         kernel: EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames },
-        cmdline: (flags & 1 != 0).then(|| "of the \"pack\" quiet".into()),
+        cmdline: (flags & 1 != 0).then(|| if flags & 32 == 0 { "of the \"pack\" quiet" } else { "no\0text" }.into()),
         modules: (0..(flags >> 1) % 4).map(module).collect(),
         decisions,
         locked: flags & 8 != 0,
@@ -108,6 +108,8 @@ struct Built {
     cmdline: Vec<u8>,
     rsdp: u64,
     version: u32,
+    /// Where the builder says that the pack is, if that is a lie.
+    far: Option<u64>,
 }
 
 fn region(start: u64, len: u64, kind: u32) -> HvmMemmapEntry {
@@ -139,7 +141,9 @@ impl Built {
         let cmdline = texts[usize::from(head.u8() % 8).min(3)].to_vec();
         let rsdp = if flags & 0x80 == 0 { 0 } else { head.address() };
         let pv = (flags & 0x40 != 0).then_some(PvDomain { nr_pages: ram / PAGE_SIZE, builder: PvBuilder::Toolstack });
-        Some(Self { pv, memmap, modules, cmdline, rsdp, version: u32::from(head.u8() % 3) })
+        let version = u32::from(head.u8() % 3);
+        let far = head.one_in(16).then(|| head.address());
+        Some(Self { pv, memmap, modules, cmdline, rsdp, version, far })
     }
 
     /// Puts everything into memory.
@@ -148,7 +152,8 @@ impl Built {
         let mut done = self.modules.iter().rev().all(|(at, content)| guest.put(*at, content));
         for (n, (at, content)) in (0..).zip(&self.modules) {
             let size = if content.is_empty() { 0x1234 } else { content.len() as u64 };
-            let entry = HvmModlistEntry { paddr: (*at).into(), size: size.into(), ..Default::default() };
+            let at = self.far.filter(|_| n == 0).unwrap_or(*at);
+            let entry = HvmModlistEntry { paddr: at.into(), size: size.into(), ..Default::default() };
             done &= guest.put(MODLIST + n * 32, entry.as_bytes());
         }
         done &= guest.put(MEMMAP, self.memmap.as_bytes());
@@ -176,10 +181,13 @@ impl Built {
         let mut handed = Handed::EMPTY;
         let known = self.memmap.clone();
         let ask = |memmap: &mut stage0::platform::handed::Memmap| memmap.extend_from_slice(&known).is_ok();
-        if handed.read(&machine.guest, Phys(START_INFO), ask).is_err() {
-            return;
+        if let Err(error) = handed.read(&machine.guest, Phys(START_INFO), ask) {
+            return said::note(&error);
         }
-        let Ok(options) = cmdline::options(&handed.cmdline) else { return };
+        let options = match cmdline::options(&handed.cmdline) {
+            Ok(options) => options,
+            Err(error) => return said::note(&error),
+        };
         let Ok(ram) = handed.ram() else { return };
         machine.ram = ram.clone();
         let modules: Vec<Option<Vec<u8>>> =
@@ -204,7 +212,7 @@ impl Built {
         let mut meter = Meter::new(Still, |_| ());
         match load(&mut machine, &mut domain, &mut copy, &mut meter) {
             Ok(loaded) => self.check(&mut machine, &handed, options, &loaded, &modules),
-            Err(error) => assert!(!error.to_string().is_empty()),
+            Err(error) => said::note(&error),
         }
     }
 
@@ -258,8 +266,8 @@ impl Built {
         let (cmdline, rsdp) = (loaded.cmdline.as_str(), loaded.rsdp);
         let handover = PvhHandover { handed, modules: modules_given, cmdline, rsdp, reserved };
         let block = loaded.arrangement.start_info;
-        if write_start_info(&mut machine.guest, block, &handover).is_err() {
-            return;
+        if let Err(error) = write_start_info(&mut machine.guest, block, &handover) {
+            return said::note(&error);
         }
         let mut again = Handed::EMPTY;
         let known = handed.memmap.clone();
@@ -315,7 +323,7 @@ fn decoded(manifest: &Manifest<'_>, pack: &[u8]) -> Option<Vec<u8>> {
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (n, elf) in (0u8..).zip(seeds::kernels()) {
-        for flags in [0, 0b1111, 0b0001_0011] {
+        for flags in [0, 0b1111, 0b0001_0011, 0b0010_0001] {
             // The codec, the way to cut, members; 12 bytes of decisions; no damage.
             let mut head = vec![n % 3, 0, flags];
             head.resize(3 + 12 + 2 + 20, 0);

@@ -2,6 +2,8 @@
 
 use pack::open;
 
+use crate::said;
+
 /// Bytes to which a file may decode here: enough for all that a decoder keeps, and quick.
 const LIMIT: u64 = 4 << 20;
 
@@ -12,7 +14,10 @@ pub fn run(data: &[u8]) {
             assert!(opened.elf.len() as u64 <= LIMIT.max(data.len() as u64) && opened.layers.len() <= open::MAX_LAYERS);
             assert!(opened.elf.starts_with(b"\x7fELF"));
         }
-        Err((layers, cause)) => assert!(layers.len() <= open::MAX_LAYERS && !cause.to_string().is_empty()),
+        Err((layers, cause)) => {
+            assert!(layers.len() <= open::MAX_LAYERS);
+            said::note(&cause);
+        }
     }
 }
 

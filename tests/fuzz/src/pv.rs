@@ -6,6 +6,7 @@ use shared::pv::tables::{pages, window_len};
 use shared::pv::{MAX_PAGES, PvBuilder, PvDomain, StartOfDay};
 
 use crate::input::Input;
+use crate::said;
 
 /// Frames whose tables are looked at one by one.
 const LOOKED_AT: u64 = 1 << 14;
@@ -38,14 +39,17 @@ pub fn run(data: &[u8]) {
 /// Lays out the kernel of a plan in domains of `nr_pages` frames, with a module of `module` bytes.
 pub fn lay_out(plan: &Plan, nr_pages: u64, module: u64) {
     let (Some(layout), Some(kernel)) = (&plan.pv, plan.areas.first()) else { return };
-    for builder in [PvBuilder::Toolstack, PvBuilder::Xen { rings: true }] {
+    for builder in [PvBuilder::Toolstack, PvBuilder::Xen { rings: true }, PvBuilder::Xen { rings: false }] {
         check(layout, *kernel, module, &PvDomain { nr_pages, builder });
     }
 }
 
 fn check(layout: &PvLayout, kernel: PhysRange, module: u64, domain: &PvDomain) {
     let _ = window_len(domain.nr_pages.min(MAX_PAGES));
-    let Ok(day) = StartOfDay::new(layout, kernel, module, domain) else { return };
+    let day = match StartOfDay::new(layout, kernel, module, domain) {
+        Ok(day) => day,
+        Err(error) => return said::note(&error),
+    };
     let memory = PhysRange::new(Phys(0), Phys(domain.nr_pages.min(MAX_PAGES) * PAGE_SIZE)).expect("from 0 on");
     let parts = [
         kernel,

@@ -1,5 +1,8 @@
 //! What a message looks like.
 
+/// Bytes of a message that tell it from others.
+const TELLING: usize = 12;
+
 /// A message with places for what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(String);
@@ -47,6 +50,16 @@ impl Template {
     /// Whether anything of it is its own, and not that of what it holds.
     pub fn says_something(&self) -> bool {
         self.pieces().iter().any(|piece| piece.chars().filter(|letter| letter.is_alphabetic()).count() >= 3)
+    }
+
+    /// Whether `text`, from behind a program's own words on, is how this message begins.
+    pub fn begins_with(&self, text: &str) -> bool {
+        let text = text.strip_prefix("stage0: error: ").unwrap_or(text).trim_start_matches("kernel: ");
+        let pieces = self.pieces();
+        let Some(first) = pieces.first() else { return false };
+        let some = text.len().min(first.len());
+        let begins = self.0.starts_with(first) && some >= 8 && text.get(..some) == first.get(..some);
+        begins || pieces.iter().any(|piece| piece.get(..TELLING).is_some_and(|start| text.contains(start)))
     }
 
     /// Whether `text` could be this message, or end in it.

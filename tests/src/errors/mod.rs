@@ -1,5 +1,6 @@
 //! Every message of both programs, taken from the source of the enums that they are made of.
 
+pub mod expected;
 mod message;
 mod scan;
 

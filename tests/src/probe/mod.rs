@@ -38,7 +38,7 @@ pub fn build(layout: &Layout) -> Result<PathBuf> {
     file(&format!("{}.elf", layout.name), &kernel)
 }
 
-/// Where [`file`] writes a file of that name.
+/// Where [`file()`] writes a file of that name.
 ///
 /// # Errors
 /// The folder cannot be made.

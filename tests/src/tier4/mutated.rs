@@ -28,7 +28,7 @@ pub struct Changed {
 pub fn changed(kind: Kind, count: u64, seed: u64) -> Result<Vec<Changed>> {
     let whole = sample(kind)?;
     let one = |n: u64| {
-        let case = mutated::mutated(&whole, &mut Rng::with_seed(seed.wrapping_add(n)));
+        let case = mutated::mutated(&whole, &mut Rng::with_seed(seed.wrapping_add(n))).map_err(anyhow::Error::msg)?;
         let name = format!("t4-mutated-{}-{n}", kind.word());
         let pack = probe::file(&format!("{name}.pack"), &case.pack)?;
         let domain = Domain::new(kind, Machine::new(name, stage0::file()?).memory(64).initrd(pack));

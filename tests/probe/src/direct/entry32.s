@@ -191,6 +191,7 @@ try32:
     ret
 page_fault32:
     popl (%edx)
+    forget_use {TABLES}, %ebx
     movl %cr2, %eax
     movl %eax, 8(%edx)
     movl $1, 16(%edx)

@@ -9,7 +9,7 @@ use crate::probe::{Class, Content};
 /// The RAM of such a machine, but for what QEMU keeps at its top.
 const RAM: [(u64, u64); 2] = [(0x1000, 0x9f000), (MIB, 0xffd_f000)];
 /// Where something is: what QEMU hands over, stage0, the ramdisk and what stage0 makes for itself.
-const THINGS: [(u64, u64); 3] = [(0x1000, 0x8000), (MIB, MIB + 0x6_0000), (0xf80_0000, 0xffc_0000)];
+const THINGS: [(u64, u64); 3] = [(0x1000, 0x3000), (MIB, MIB + 0x6_0000), (0xfe0_0000, 0xffb_0000)];
 /// Bytes that each part of the image may have in memory.
 const PART: u64 = 0x2_0000;
 
@@ -37,7 +37,7 @@ fn draw(rng: &mut Rng, number: usize) -> Option<Direct> {
         let within = rng.u64(..PAGE_SIZE);
         let is_apart = rng.bool() && rng.bool();
         let virt = if is_apart { virt + (n as u64 + 1) * 16 * MIB } else { about(rng) };
-        let (file_size, zeros) = (rng.usize(..200_000), rng.u64(1..2 * MIB));
+        let (file_size, zeros) = (rng.usize(..200_000), rng.u64(1..MIB));
         Other {
             virt: virt + within,
             phys: about(rng) + within,
