@@ -9,7 +9,9 @@ pub fn on_plan(error: &PlanError) -> &'static str {
         PlanError::LinuxWithoutPvh => {
             ": this is a Linux without Xen support: take one that is built with CONFIG_PVH, as distributions' kernels are"
         }
-        PlanError::NotXen => ": build it with a note PHYS32_ENTRY (Xen's public/elfnote.h), or take a build for Xen",
+        PlanError::NotXen => {
+            ": pack it with --protocol direct, or build it with a note PHYS32_ENTRY (Xen's public/elfnote.h)"
+        }
         PlanError::NoPvhEntry => ": build it with a note PHYS32_ENTRY (Xen's public/elfnote.h)",
         PlanError::Pv32 => ": take a 64-bit build, no Xen of today starts others",
         PlanError::XenVersion { .. } | PlanError::Loader { .. } => ": take a build for PVH, or one for today's Xen",

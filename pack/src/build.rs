@@ -50,6 +50,8 @@ pub struct Request {
     pub cmdline: Option<String>,
     /// The modules, in the order in which they are handed over; a Linux takes the first as its initrd.
     pub modules: Vec<Module>,
+    /// Whether a kernel gets measurements.
+    pub measured: bool,
     /// How the kernel is compressed.
     pub settings: Settings,
     /// What a person decided.
@@ -93,6 +95,7 @@ impl Request {
             elf,
             cmdline: None,
             modules: Vec::new(),
+            measured: false,
             settings: Settings::default(),
             decisions: Decisions::default(),
             locked: false,
@@ -119,6 +122,7 @@ impl Request {
             kernel: EncodedKernel { name: self.kernel_name, sha256: sha256.into(), frames: frames? },
             cmdline: self.cmdline,
             modules: modules.map(|module| EncodedModule { name: module.name, content: module.content }).collect(),
+            measured: self.measured,
             decisions: reading.decisions,
             locked: self.locked,
             allowed: self.allowed,

@@ -64,7 +64,12 @@ impl PrivateKey {
     pub fn random() -> Result<Self, KeyCause> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(KeyCause::Random)?;
-        Ok(Self(SigningKey::from_bytes(&seed)))
+        Ok(Self::from_seed(&seed))
+    }
+
+    /// The key of these 32 bytes (RFC 8032, 5.1.5), which have to be random.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(seed))
     }
 
     /// The key in the file at `path`.

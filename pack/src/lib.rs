@@ -16,6 +16,7 @@ pub mod info;
 pub mod input;
 pub mod key;
 pub mod layout;
+pub mod measurements;
 pub mod need;
 pub mod open;
 pub mod output;

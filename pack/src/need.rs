@@ -20,7 +20,7 @@ pub struct Surroundings {
     /// Where a PV builder puts stage0.
     stage0_pv: Option<PvLayout>,
     scratch: u64,
-    /// Bytes of each module in the pack.
+    /// Bytes of each module in the pack, as a Linux gets them.
     modules: Vec<u64>,
 }
 
@@ -83,7 +83,7 @@ impl Surroundings {
             virtual_stage0: linked.fold(VirtRange::EMPTY, |hull, range| hull.hull(&range)),
             stage0_pv: plan(Protocol::Pv).and_then(|plan| plan.pv),
             scratch: scratch_len(manifest.frames().map(|frame| frame.codec)),
-            modules: manifest.modules().map(|module| module.stored.len()).collect(),
+            modules: manifest.handed(true).map(|module| module.len()).collect(),
         }
     }
 

@@ -66,6 +66,12 @@ pub fn trust(image: &mut [u8], keys: &TrustSlot) -> Result<(), Stage0Cause> {
     Ok(())
 }
 
+/// The keys in `image`; one without a slot trusts nobody in particular.
+pub fn trusted(image: &[u8]) -> TrustSlot {
+    let slot = image.get(TrustSlot::OFFSET..).and_then(|slot| TrustSlot::read_from_prefix(slot).ok());
+    slot.map(|(slot, _)| slot).filter(|slot| slot.magic == TrustSlot::MAGIC).unwrap_or(TrustSlot::EMPTY)
+}
+
 /// SHA-256 of an image, hexadecimal.
 pub fn digest(image: &[u8]) -> String {
     hex(&Sha256::digest(image))

@@ -160,14 +160,45 @@ fn a_kernel_that_stage0_cannot_enter_is_refused_in_its_words() {
         "kernel: Linux without CONFIG_PVH: no note PHYS32_ENTRY, and no PV entry either: this is a Linux without Xen support: \
          take one that is built with CONFIG_PVH, as distributions' kernels are"
     );
+    place.file("kernel", &Kernel::pvh().elf());
+    for option in [["--virt-base", "0x1000"], ["--map", "segments"]] {
+        let words = if option[0] == "--map" { "--map segments" } else { option[0] };
+        assert_eq!(
+            place.refuses(&[&["kernel", "-o", "image"][..], &option].concat()),
+            format!("kernel: kernel: {words} has no meaning for PVH: pack it without")
+        );
+    }
+}
+
+#[test]
+fn a_kernel_that_says_nothing_to_xen_is_packed_for_the_direct_protocol() {
+    let place = Place::new();
+    place.file("kernel", &Kernel::without_notes().elf());
+    let said = "protocol   direct, as the kernel says nothing to Xen: for PVH domains\n";
+    let entry = "entry      direct, at virtual 0x1000000\n";
+    let text = place.succeeds(&["kernel", "-o", "image"]);
+    assert!(text.contains(said) && text.contains(entry), "{text}");
+    let text = place.succeeds(&["info", "image", "--json"]);
+    assert!(text.contains("\"protocol\": \"direct\""), "{text}");
+    let text = place.succeeds(&["check", "image", "--type", "pvh"]);
+    assert!(text.contains("entered by direct at virtual 0x1000000"), "{text}");
     assert_eq!(
-        refuses_kernel(&place, &Kernel::without_notes().elf()),
-        "kernel: no Xen note and no section __xen_guest (this stage0 enters kernels by PVH alone)"
+        place.refuses(&["check", "image", "--type", "pv"]),
+        "image: in a PV domain: kernel: packed for direct, in a PV domain: use type=pvh"
     );
+    // Who asks for it need not be told.
+    let text = place.succeeds(&["kernel", "-o", "image", "--protocol", "direct"]);
+    assert!(!text.contains(said) && text.contains(entry), "{text}");
     assert_eq!(
-        place.refuses(&["kernel", "-o", "image", "--virt-base", "0x1000"]),
-        "kernel: kernel: --virt-base has no meaning for PVH"
+        place.refuses(&["kernel", "-o", "image", "--protocol", "pvh"]),
+        "kernel: kernel: no Xen note and no section __xen_guest: pack it with --protocol direct, or build it with a note \
+         PHYS32_ENTRY (Xen's public/elfnote.h)"
     );
+    place.file("kernel", &Kernel::pvh().elf());
+    let text = place.succeeds(&["kernel", "-o", "image"]);
+    assert!(text.contains("direct: possible, but only with --protocol direct"), "{text}");
+    let text = place.succeeds(&["kernel", "-o", "image", "--protocol", "direct"]);
+    assert!(text.contains(entry) && !text.contains("entry      PVH"), "{text}");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 
 use common::place::Place;
 
-const COMMANDS: [&str; 10] = ["stage0", "info", "check", "xl", "run", "key", "sign", "extract", "diff", "share"];
+const COMMANDS: [&str; 11] =
+    ["stage0", "info", "check", "xl", "run", "key", "sign", "digest", "extract", "diff", "share"];
 
 fn text(place: &Place, path: &str) -> String {
     String::from_utf8(place.read(path)).unwrap()

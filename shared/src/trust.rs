@@ -16,11 +16,11 @@
 
 use core::fmt;
 
-use sha2::{Digest, Sha256};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::ed25519;
 use crate::format::{Manifest, SignatureAlgorithm};
+use crate::hash::sha256;
 
 /// Most keys that a stage0 has.
 pub const MAX_KEYS: usize = 4;
@@ -36,7 +36,7 @@ impl PublicKey {
 
     /// What names it in a pack: its SHA-256.
     pub fn id(&self) -> [u8; 32] {
-        Sha256::digest(self.0).into()
+        sha256(&self.0, &[])
     }
 
     /// Whether `signature` is this key's, of `digest`. Strictly: a signature has one form only, and keys and points of
@@ -170,6 +170,7 @@ mod tests {
             kernel: EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames },
             cmdline: None,
             modules: Vec::new(),
+            measured: false,
             decisions: Decisions::default(),
             locked: false,
             allowed: Vec::new(),

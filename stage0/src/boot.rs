@@ -5,6 +5,7 @@ use core::fmt;
 use shared::cmdline::{self, KernelCmdline, Options};
 use shared::format::{MAX_MANIFEST_LEN, Manifest};
 use shared::kernel::{Decisions, Kernel, Name, Plan, PlanError, Protocol, PvLayout};
+use shared::measure::{self, Hex, Measured, Short};
 use shared::memory::{
     Arrangement, Builder, Direct, Found, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started, VIEW_LEN, Virt, Wanted,
     arrange, first_scratch, memory_need, scratch_len, shifted,
@@ -30,6 +31,8 @@ pub struct Domain<'a> {
     pub options: Options,
     /// Whose packs are started.
     pub trust: &'a TrustSlot,
+    /// What of stage0's file is loaded.
+    pub file: &'a [u8],
     /// Its RAM.
     pub ram: Ram,
     /// stage0's image.
@@ -67,6 +70,10 @@ pub struct Loaded<'m> {
     pub cmdline: KernelCmdline,
     /// What the kernel calls itself.
     pub name: Name,
+    /// Whether it is a Linux.
+    pub linux: bool,
+    /// Where the log of measurements is, if the pack wants one.
+    pub log: Option<PhysRange>,
     /// What a PV kernel is started with.
     pub start_of_day: Option<StartOfDay>,
     /// Where ACPI's root pointer is for it.
@@ -84,11 +91,13 @@ impl Loaded<'_> {
         if self.name.is_empty() { self.manifest.kernel().name } else { &self.name }
     }
 
-    /// The modules that the kernel gets: the pack's, then those that the builder passed beside the pack.
+    /// The modules that the kernel gets: the pack's, the log of measurements, then those that the builder passed beside the
+    /// pack.
     pub fn modules<'a>(&'a self, handed: &'a Handed) -> impl Iterator<Item = Module<'a>> {
         let ramdisk = Ramdisk { base: self.arrangement.pack.start() };
-        let packed = self.manifest.modules().filter_map(move |member| ramdisk.place(member.stored));
+        let packed = self.manifest.handed(self.linux).filter_map(move |stored| ramdisk.place(stored));
         let packed = packed.map(|range| Module { range, cmdline: None });
+        let packed = packed.chain(self.log.map(|range| Module { range, cmdline: Some(measure::NAME.as_bytes()) }));
         let places = self.arrangement.modules.iter();
         packed.chain(handed.modules.iter().skip(1).zip(places).filter_map(|(module, place)| {
             let offset = module.range.start().0 % PAGE_SIZE;
@@ -119,6 +128,14 @@ pub fn load<'m, M: Machine + ?Sized>(
     say!(domain, "stage0: pack: {} KiB, sha256 {}", manifest.pack_len().div_ceil(1024), Hex(manifest.digest()));
     domain.trust.check(&manifest)?;
     check_required(&manifest, domain.options.require.as_ref())?;
+    // What nobody vouches for.
+    let beside = domain.handed.modules.len() - 1;
+    if beside != 0 && (domain.trust.trusted().next().is_some() || manifest.room().is_some()) {
+        return Err(Error::ModulesBeside { found: beside });
+    }
+    // Before it moves.
+    let file = manifest.room().map(|_| domain.file);
+    let stage0 = file.map(|file| meter.measure(Phase::Verify, file.len() as u64, || measure::stage0(file)));
     let ramdisk = Ramdisk { base: pack.start() };
     for (index, member) in manifest.members().enumerate().skip(1) {
         verify_member(machine.memory(), &ramdisk, index, &member, meter)?;
@@ -153,7 +170,7 @@ pub fn load<'m, M: Machine + ?Sized>(
     };
     let wanted = Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch, room, direct };
     let too_small = || too_small(domain, &started, &wanted, Some(&plan), &manifest);
-    let start_of_day = start_of_day(domain, &plan, &manifest).map_err(|error| too_small().unwrap_or(error))?;
+    let start_of_day = start_of_day(domain, &kernel, &plan, &manifest).map_err(|error| too_small().unwrap_or(error))?;
     let areas = start_of_day.as_ref().map(StartOfDay::areas);
     let kernel_areas = areas.as_deref().unwrap_or(&plan.areas);
     let arrangement = arrange(&found, &Wanted { kernel: kernel_areas, ..wanted });
@@ -161,9 +178,27 @@ pub fn load<'m, M: Machine + ?Sized>(
     move_all(machine, &found, &arrangement, meter)?;
     let mut ramdisk = Ramdisk { base: arrangement.pack.start() };
     place(machine.memory(), &mut ramdisk, &manifest, &plan, arrangement.shift, meter)?;
+    let log =
+        stage0.map(|stage0| measure(machine.memory(), domain, &manifest, &ramdisk, &cmdline, &stage0)).transpose()?;
     let rsdp = rsdp_for(machine.memory(), domain, &kernel, &arrangement);
-    let name = kernel.xen.guest_os;
-    Ok(Loaded { manifest, plan, arrangement, cmdline, name, start_of_day, rsdp })
+    let (linux, name) = (kernel.xen.is_linux(), kernel.xen.guest_os);
+    Ok(Loaded { manifest, plan, arrangement, cmdline, name, linux, log, start_of_day, rsdp })
+}
+
+/// Writes the log of measurements into its room, and says where it is.
+fn measure<M: Memory>(
+    memory: &mut M,
+    domain: &mut Domain<'_>,
+    manifest: &Manifest<'_>,
+    ramdisk: &Ramdisk,
+    cmdline: &str,
+    stage0: &[u8; 32],
+) -> Result<PhysRange, LoadError> {
+    let room = manifest.room().and_then(|room| ramdisk.place(room.stored)).unwrap_or_default();
+    let bytes = memory.bytes_mut(room).ok_or(LoadError::Unreachable { range: room })?;
+    let len = Measured { stage0, manifest, cmdline }.write(bytes);
+    say!(domain, "stage0: measured:{}", Short(bytes.get(..len).unwrap_or_default()));
+    Ok(PhysRange::sized(room.start(), len as u64).unwrap_or(room))
 }
 
 /// The plan for the protocol that was decided, or for what the domain is.
@@ -178,10 +213,15 @@ fn plan(domain: &Domain<'_>, kernel: &Kernel, decisions: &Decisions) -> Result<P
 }
 
 /// What is laid out around a PV kernel.
-fn start_of_day(domain: &Domain<'_>, plan: &Plan, manifest: &Manifest<'_>) -> Result<Option<StartOfDay>, Error> {
+fn start_of_day(
+    domain: &Domain<'_>,
+    kernel: &Kernel,
+    plan: &Plan,
+    manifest: &Manifest<'_>,
+) -> Result<Option<StartOfDay>, Error> {
     let Some((pv, layout)) = domain.pv.zip(plan.pv.as_ref()) else { return Ok(None) };
-    let mut modules = manifest.modules();
-    let module = modules.next().map_or(0, |module| module.stored.len());
+    let mut modules = manifest.handed(kernel.xen.is_linux());
+    let module = modules.next().map_or(0, |module| module.len());
     if modules.next().is_some() {
         return Err(Error::PvModules);
     }
@@ -259,7 +299,7 @@ fn too_small(
                 started: *started,
                 layout: plan.and_then(|plan| plan.pv.as_ref()).unwrap_or(&own),
                 kernel: wanted.kernel.first().copied().unwrap_or_default(),
-                module: manifest.modules().next().map_or(0, |module| module.stored.len()),
+                module: manifest.handed(true).next().map_or(0, |module| module.len()),
                 scratch: wanted.scratch,
                 builder: domain.builder,
             });
@@ -315,15 +355,6 @@ fn move_all<M: Machine + ?Sized>(
     }
     machine.use_scratch(arrangement.scratch);
     Ok(())
-}
-
-/// Bytes as people compare them.
-pub struct Hex<'a>(pub &'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }
 
 const _: () = assert!(VIEW_LEN.is_multiple_of(PAGE_SIZE));

@@ -19,13 +19,16 @@ use crate::load::tests::{Array, Load, NoClock, elf, indices, meter, pack_with};
 use crate::platform::Machine;
 use crate::platform::handed::Handed;
 
-const START_INFO: u64 = 0x6000;
+pub(crate) const START_INFO: u64 = 0x6000;
 const MODLIST: u64 = 0x6100;
 const MEMMAP: u64 = 0x7000;
-const IMAGE: (u64, u64) = (MIB, 0x6_0000);
+pub(crate) const IMAGE: (u64, u64) = (MIB, 0x6_0000);
+
+/// What stands for stage0's file.
+const FILE: &[u8] = b"stage0";
 
 /// A domain whose memory is an array, and whose stage0 does not lie in it.
-struct Emulated(Array);
+pub(crate) struct Emulated(pub(crate) Array);
 
 impl Machine for Emulated {
     type Memory = Array;
@@ -44,7 +47,7 @@ impl Machine for Emulated {
     fn relocate(&mut self, _arrangement: &Arrangement) {}
 }
 
-fn range(start: u64, len: u64) -> PhysRange {
+pub(crate) fn range(start: u64, len: u64) -> PhysRange {
     PhysRange::sized(Phys(start), len).unwrap()
 }
 
@@ -53,7 +56,7 @@ fn region(start: u64, len: u64, kind: u32) -> HvmMemmapEntry {
 }
 
 /// What a builder does.
-struct Built {
+pub(crate) struct Built {
     memory_len: u64,
     version: u32,
     memmap: Vec<HvmMemmapEntry>,
@@ -62,13 +65,13 @@ struct Built {
 }
 
 impl Built {
-    fn with(memory_len: u64, modules: Vec<(u64, Vec<u8>)>) -> Self {
+    pub(crate) fn with(memory_len: u64, modules: Vec<(u64, Vec<u8>)>) -> Self {
         let memmap = vec![region(0, 0x9f000, 1), region(MIB, memory_len - MIB, 1)];
         Self { memory_len, version: 1, memmap, modules }
     }
 
     /// A memory full of bytes that are not zero, with all that was handed over.
-    fn machine(&self) -> Emulated {
+    pub(crate) fn machine(&self) -> Emulated {
         let mut memory = vec![0xa5; usize::try_from(self.memory_len).unwrap()];
         let mut put =
             |at: u64, bytes: &[u8]| memory[usize::try_from(at).unwrap()..][..bytes.len()].copy_from_slice(bytes);
@@ -102,6 +105,7 @@ impl Built {
             handed: &handed,
             options,
             trust,
+            file: FILE,
             ram,
             image,
             builder: Builder::Qemu,
@@ -135,7 +139,7 @@ fn pack(len: u32, modules: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Bytes of which none is zero.
-fn noise(len: usize, seed: u8) -> Vec<u8> {
+pub(crate) fn noise(len: usize, seed: u8) -> Vec<u8> {
     (0..len).map(|at| (at as u8).wrapping_mul(167).wrapping_add(seed) | 1).collect()
 }
 

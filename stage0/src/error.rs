@@ -37,6 +37,11 @@ pub enum Error {
     },
     /// What the builder passed is no pack.
     Format(FormatError),
+    /// The builder passed modules beside a pack that must be signed, or is measured.
+    ModulesBeside {
+        /// How many.
+        found: usize,
+    },
     /// The pack is not one to be started.
     Trust(TrustError),
     /// The command lines make none for the kernel.
@@ -98,6 +103,10 @@ impl fmt::Display for Error {
             Self::TooSmall { needed, found } => {
                 write!(f, "not enough memory: domain, expected {} MiB, found {} MiB", needed / MIB, found.div_ceil(MIB))
             }
+            Self::ModulesBeside { found } => write!(
+                f,
+                "modules beside the pack: builder, expected none where keys are trusted or measurements wanted, found {found}"
+            ),
             Self::PvModules => f.write_str("too many modules: pack, expected at most one in a PV domain, found more"),
             Self::StartOfDay(error) => error.fmt(f),
             #[cfg(target_os = "none")]

@@ -9,6 +9,8 @@
 pub mod boot;
 #[cfg(test)]
 mod boot_tests;
+#[cfg(test)]
+mod collision_tests;
 #[cfg(target_os = "none")]
 mod entry;
 pub mod error;

@@ -12,7 +12,7 @@ use shared::kernel::{Class, Entry, Protocol};
 use shared::memory::{Builder, MIB, Phys, PhysRange, Virt};
 
 use crate::boot::{self, Domain, Loaded, ManifestCopy};
-use crate::entry as own;
+use crate::entry;
 use crate::error::Error;
 use crate::handover::pvh::Registers;
 use crate::handover::{self, Module, PvhHandover};
@@ -77,8 +77,9 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
     let ram = handed.ram()?;
     let builder = if xen.is_some() { Builder::Xen } else { Builder::Qemu };
     let image = machine.image();
-    let (trust, gib_pages) = (&own::trust(), gib_pages());
-    let mut domain = Domain { handed, options, trust, ram, image, builder, pv: None, gib_pages, log: &mut Console };
+    let (trust, file, gib_pages) = (&entry::trust(), entry::file(), gib_pages());
+    let mut domain =
+        Domain { handed, options, trust, file, ram, image, builder, pv: None, gib_pages, log: &mut Console };
     say(options.quiet, format_args!("stage0: domain: PVH{}, {} MiB", under(xen), domain.ram.total().div_ceil(MIB)));
 
     let loaded = boot::load::<Guest>(machine, &mut domain, copy, &mut meter)?;
@@ -87,7 +88,7 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
     say(options.quiet, format_args!("stage0: kernel: {kernel} at {}, {protocol} entry at {entry:#x}", loaded.place()));
     let ready = meter.measure(Phase::HandOver, 0, || hand_over(machine, &domain, &loaded, entry))?;
     if options.timing {
-        report_times(&meter, machine.clock().now().wrapping_sub(own::started()));
+        report_times(&meter, machine.clock().now().wrapping_sub(entry::started()));
     }
     pvh::leave();
     Ok(ready)

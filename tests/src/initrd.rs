@@ -197,6 +197,38 @@ pub fn talking() -> Result<Vec<u8>, Missing> {
     busybox_ramdisk(TALKING)
 }
 
+/// The first program of a guest that shows what was measured.
+const MEASURED: &str = "\
+#!/bin/sh
+busybox=/bin/busybox
+$busybox mount -t proc proc /proc
+echo 1 > /proc/sys/kernel/printk
+echo
+cat() { $busybox cat \"$@\"; }
+{
+GUEST_COMMANDS
+} | $busybox sed 's/^/mstrap-log: /'
+$busybox stty -F /dev/console -echo
+$busybox poweroff -f
+$busybox sleep 5
+$busybox reboot -f
+";
+
+/// A busybox ramdisk whose guest runs `commands`, which print the log of measurements, for [`measurements`] to read, and
+/// powers off.
+///
+/// # Errors
+/// busybox cannot be had.
+pub fn measured(commands: &str) -> Result<Vec<u8>, Missing> {
+    busybox_ramdisk(&MEASURED.replace("GUEST_COMMANDS", commands))
+}
+
+/// The log that a guest of [`measured`] printed.
+pub fn measurements(console: &str) -> String {
+    let lines = console.lines().filter_map(|line| line.trim_end().strip_prefix("mstrap-log: "));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 fn busybox_ramdisk(init: &str) -> Result<Vec<u8>, Missing> {
     let busybox = tools::busybox()?;
     let build = || {

@@ -33,6 +33,7 @@ pub mod tier4;
 pub mod tools;
 mod tree;
 pub mod trial;
+pub mod verified;
 pub mod xen;
 pub mod xl;
 

@@ -110,7 +110,7 @@ fn packed(elf: &[u8]) -> Result<Vec<u8>, String> {
     let frames: Result<Vec<EncodedFrame>, String> = pieces.map(frame).collect();
     let kernel = EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames: frames? };
     let (decisions, modules, allowed) = (Decisions::default(), vec![], vec![]);
-    let content = PackContent { kernel, cmdline: None, modules, decisions, locked: false, allowed };
+    let content = PackContent { kernel, cmdline: None, modules, measured: false, decisions, locked: false, allowed };
     content.encode().map_err(|error| error.to_string())
 }
 

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use object::LittleEndian;
-use object::elf::{FileHeader64, PT_LOAD};
+use object::elf::{FileHeader64, PT_LOAD, PT_NOTE, ProgramHeader64, ProgramType};
 use object::read::elf::{FileHeader, ProgramHeader};
+use pack::stage0::EMBEDDED;
 use shared::memory::{Phys, PhysRange};
 
 /// What stage0 writes to isa-debug-exit when something is wrong.
@@ -16,7 +17,7 @@ pub use stage0::platform::DEBUG_EXIT_FAILED as EXIT_ERROR;
 /// # Errors
 /// Where it cannot be written.
 pub fn file() -> Result<PathBuf> {
-    crate::probe::file("stage0", pack::stage0::EMBEDDED)
+    crate::probe::file("stage0", EMBEDDED)
 }
 
 /// Where a builder loads stage0: its file's bytes, its stack and its tables.
@@ -24,10 +25,44 @@ pub fn file() -> Result<PathBuf> {
 /// # Errors
 /// Where the file is no ELF with one PT_LOAD, as stage0 is.
 pub fn place() -> Result<PhysRange> {
-    let file = pack::stage0::EMBEDDED;
-    let header = FileHeader64::<LittleEndian>::parse(file).context("stage0 is no ELF64 file")?;
-    let headers = header.program_headers(LittleEndian, file)?;
-    let loads: Vec<_> = headers.iter().filter(|load| load.p_type(LittleEndian) == PT_LOAD).collect();
-    ensure!(loads.len() == 1, "stage0 has {} PT_LOADs, not one", loads.len());
-    Ok(PhysRange::sized(Phys(loads[0].p_paddr(LittleEndian)), loads[0].p_memsz(LittleEndian))?)
+    let load = header(PT_LOAD)?;
+    Ok(PhysRange::sized(Phys(load.p_paddr(LittleEndian)), load.p_memsz(LittleEndian))?)
+}
+
+/// The one program header of a type.
+fn header(kind: ProgramType) -> Result<ProgramHeader64<LittleEndian>> {
+    let header = FileHeader64::<LittleEndian>::parse(EMBEDDED).context("stage0 is no ELF64 file")?;
+    let headers = header.program_headers(LittleEndian, EMBEDDED)?;
+    let found: Vec<_> = headers.iter().filter(|header| header.p_type(LittleEndian) == kind).collect();
+    ensure!(found.len() == 1, "stage0 has {} program headers of type {kind:?}, not one", found.len());
+    Ok(*found[0])
+}
+
+/// Where the packed body begins in the file: behind the notes (stage0.ld).
+fn packed_at() -> Result<usize> {
+    let note = header(PT_NOTE)?;
+    Ok(usize::try_from(note.p_offset(LittleEndian) + note.p_filesz(LittleEndian))?)
+}
+
+/// Code and constants, as they are unpacked when stage0 starts.
+///
+/// # Errors
+/// Where the file is not as `pack`'s build made it.
+pub fn body() -> Result<Vec<u8>> {
+    let packed = EMBEDDED.get(packed_at()?..).context("stage0 is cut off")?;
+    Ok(upkr::unpack(packed, &upkr::Config::default(), 1 << 20)?)
+}
+
+/// A stage0 with another body, of the same length.
+///
+/// # Errors
+/// As for [`body`].
+pub fn with_body(body: &[u8]) -> Result<Vec<u8>> {
+    /// Where the length is in a program header of ELF64 (`p_filesz`), and the first header in the file.
+    const FILE_LEN_AT: usize = 64 + 32;
+    let mut file = EMBEDDED[..packed_at()?].to_vec();
+    file.extend(upkr::pack(body, 1, &upkr::Config::default(), None));
+    let len = (file.len() as u64).to_le_bytes();
+    file[FILE_LEN_AT..][..len.len()].copy_from_slice(&len);
+    Ok(file)
 }

@@ -15,6 +15,7 @@ fn main() {
     trial::main(vec![
         trial::test("every_link_leads_somewhere", links),
         trial::test("every_kernel_named_is_in_the_corpus", names),
+        trial::test("the_readme_measures_what_the_bench_measured", measured),
         trial::test("the_worked_examples_come_of_the_corpus", examples),
     ])
 }
@@ -95,6 +96,25 @@ fn placed(entry: &Entry, pvh: bool, paddr: u64) -> Result<(u64, Option<u64>), Tr
         return Err(format!("{}: no segment at {paddr:#x}", entry.name).into());
     };
     Ok((place, plan.pv.map(|pv| pv.virt_base.0 + place)))
+}
+
+/// The README's few figures are those of the page that the bench writes.
+fn measured() -> Result<(), Trouble> {
+    let (readme, page) = (read(README)?, read("docs/performance.md")?);
+    let section = readme.split_once("## Measured").map_or("", |(_, rest)| rest);
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let rows = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let rows: Vec<Vec<String>> = rows.skip(2).map(cells).collect();
+    check(rows.len() >= 4, format!("{README}: {} rows", rows.len()))?;
+    for row in rows {
+        let found = page.lines().map(cells).find(|line| {
+            line.len() > 7 && section.contains(line[1].as_str()) && !line[1].is_empty() && line[2] == row[1]
+        });
+        let found = found.ok_or_else(|| format!("no {} in the page on performance", row[1]))?;
+        let millions: f64 = found[6].parse().map_err(|_| format!("{found:?}"))?;
+        check(format!("{millions:.0}") == row[3] && found[3] == row[2], format!("{README}: {row:?}, page: {found:?}"))?;
+    }
+    Ok(())
 }
 
 /// A number in hexadecimal, or 0; what is none is no address.

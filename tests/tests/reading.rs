@@ -13,6 +13,7 @@ use harness::kernels;
 use harness::loading;
 use harness::oracle::{Answer, Oracle, Question};
 use harness::trial::{self, Trouble, check};
+use pack::build::Request;
 use pack::open;
 use shared::kernel::{Class, Decisions, Kernel, Plan, Protocol, SliceFile};
 
@@ -24,6 +25,7 @@ const NULL_SECTION: usize = 4 + 64;
 fn main() {
     trial::main(vec![
         trial::test("the_corpus_is_read_as_written_down", corpus_as_written),
+        trial::test("pack_refuses_what_no_domain_starts_and_says_what_to_change", refused),
         trial::test("plans_keep_to_the_program_headers", plans_keep),
         trial::test("libelf_reads_the_corpus_alike", corpus_alike),
         trial::test("each_difference_from_libelf_is_as_stated", each_difference),
@@ -44,6 +46,52 @@ fn corpus_as_written() -> Result<(), Trouble> {
         }
         let message = format!("{}:\n--- expected\n{}\n--- found\n{found}", entry.name, entry.expected);
         check(found == entry.expected, message)?;
+    }
+    Ok(())
+}
+
+/// Kernels of the corpus that cannot be mapped as they ask, and all that `pack` says of them.
+const REFUSED: [(&str, &str); 8] = [
+    (
+        "refused-shared-page",
+        "kernel: segments 0 and 1 want different access to the page at 0x100000: link each at a page of its own, or give both the \
+         same flags",
+    ),
+    ("refused-shared-address", "kernel: segments 0 and 1 want different memory at 0x100000: link them apart"),
+    (
+        "refused-incongruent",
+        "kernel: segment 0: p_vaddr 0x100000 and place 0x200010 differ within a page: link it so that p_vaddr and p_paddr are the \
+         same modulo 0x1000",
+    ),
+    (
+        "refused-map-in-xen",
+        "kernel: segment 1: p_vaddr 0xffff800000000000 is in Xen's own range: link it below 0xffff800000000000 or from \
+         0xffff880000000000 on, or pack it without --map segments",
+    ),
+    ("refused-map-pvh", "kernel: --map segments has no meaning for PVH: pack it without"),
+    (
+        "refused-not-canonical",
+        "kernel: segment 0: p_vaddr 0x800000000000 cannot be mapped: link it below 0x800000000000, or from 0xffff800000000000 \
+         on: the processor has no other addresses",
+    ),
+    (
+        "refused-beyond-32",
+        "kernel: segment 1: p_vaddr 0xfffff000, place 0x200000, expected below 4 GiB (ELF32): link it below, or build an ELF64",
+    ),
+    (
+        "refused-entry-data",
+        "kernel: entry 0x200000 is in segment 1, which is not executable: correct its e_entry, or the segment's flags",
+    ),
+];
+
+fn refused() -> Result<(), Trouble> {
+    let entries = corpus::corpus()?;
+    for (name, expected) in REFUSED {
+        let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| format!("no {name}"))?;
+        let decisions = entry.description.decisions;
+        let request = Request { decisions, ..Request::new(name, entry.description.elf()) };
+        let found = request.build(&|_| ()).err().map(|error| error.to_string()).unwrap_or_default();
+        check(found == expected, format!("{name}: found {found:?}"))?;
     }
     Ok(())
 }

@@ -2,10 +2,14 @@
 //! a pack, on the Xen of this machine's release and on the one of the toolstack.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use harness::linux::Packed;
 use harness::probe::{self, Case, Lines, differ, for_pv};
 use harness::trial::{self, Trouble, check};
-use harness::{Exit, Machine, Outcome, stage0, xen};
+use harness::{Exit, Machine, Outcome, kernels, stage0, xen};
+use pack::compress::Settings;
+use shared::format::Codec;
 
 /// A version of Xen, by how it is obtained.
 type Version = fn() -> Result<PathBuf, harness::Missing>;
@@ -18,7 +22,8 @@ fn main() {
         })
     });
     let error = trial::test("an_error_is_on_xens_own_console", an_error);
-    trial::main(tests.into_iter().chain([error]).collect());
+    let linux = trial::test("linux_reaches_userspace", linux);
+    trial::main(tests.into_iter().chain([error, linux]).collect());
 }
 
 fn cases() -> Vec<Case> {
@@ -28,7 +33,7 @@ fn cases() -> Vec<Case> {
 fn direct(case: &Case, name: &str, version: Version) -> Result<Outcome, Trouble> {
     let (kernel, module, words) = (case.kernel()?, case.module()?.unwrap_or_default(), Case::cmdline());
     let modules = [(kernel.as_path(), words.as_str()), (module.as_path(), "")];
-    let outcome = start(&format!("{name}-{}-direct", case.layout.name), version()?, &modules)?;
+    let outcome = start(&format!("{name}-{}-direct", case.layout.name), version()?, 64, &modules)?;
     let lines = Lines::of(&outcome.serial);
     check(lines.is_complete() && lines.not_ok().is_empty(), outcome.failure(&lines.not_ok().join("\n")))?;
     outcome.ended(&Exit::Debug(probe::EXIT_OK))?;
@@ -40,27 +45,41 @@ fn compare(case: &Case, name: &str, version: Version) -> Result<(), Trouble> {
     let (stage0, pack) = (stage0::file()?, case.pack()?);
     let words = format!("stage0.quiet {}", Case::BUILDERS);
     let modules = [(stage0.as_path(), words.as_str()), (pack.as_path(), "")];
-    let packed = start(&format!("{name}-{}-packed", case.layout.name), version()?, &modules)?;
+    let packed = start(&format!("{name}-{}-packed", case.layout.name), version()?, 64, &modules)?;
     case.compare(&direct, &packed, &differ::PV)?;
     Ok(packed.ended(&Exit::Debug(probe::EXIT_OK))?)
 }
 
 /// Without a pack; and Xen shows of domains only what it always does.
 fn an_error() -> Result<(), Trouble> {
-    let outcome = start("no-pack", xen::hypervisor()?, &[(&stage0::file()?, "")])?;
+    let outcome = start("no-pack", xen::hypervisor()?, 64, &[(&stage0::file()?, "")])?;
     let error = "stage0: error: no pack: modules, expected a pack as the first (the ramdisk), found none";
     check(outcome.serial.lines().any(|line| line.trim() == error), outcome.failure(&format!("expected: {error}")))?;
     Ok(outcome.ended(&Exit::Reset)?)
 }
 
-/// Boots Xen with these modules, of which the first is dom0's kernel; the outcome's serial port is what dom0 wrote.
-fn start(name: &str, xen: PathBuf, modules: &[(&Path, &str)]) -> Result<Outcome, Trouble> {
+fn linux() -> Result<(), Trouble> {
+    let kernel = kernels::with(&["CONFIG_XEN_DOM0", "CONFIG_XEN_PV"])?;
+    let settings = Settings { codec: Codec::Lz4, ..Settings::default() };
+    let packed = Packed::new("t3-linux", kernel, "console=hvc0 quiet panic=-1".to_owned(), settings)?;
+    let modules = [(stage0::file()?, "guest=1"), (packed.file, "")];
+    let modules = modules.each_ref().map(|(file, words)| (file.as_path(), *words));
+    let outcome = start("linux", xen::hypervisor()?, 320, &modules)?;
+    let report = outcome.guest()?;
+    let expected = report.kernel == packed.kernel.release && report.cmdline == "console=hvc0 quiet panic=-1 guest=1";
+    check(expected, outcome.failure("expected the kernel that was packed, with its command line and Xen's"))?;
+    Ok(outcome.ended(&Exit::PowerOff)?)
+}
+
+/// Boots Xen with this much memory for dom0, in MiB, and these modules, of which the first is dom0's kernel; the outcome's serial port is what dom0 wrote.
+fn start(name: &str, xen: PathBuf, memory: u32, modules: &[(&Path, &str)]) -> Result<Outcome, Trouble> {
     let modules: Vec<String> =
         modules.iter().map(|(file, words)| format!("{} {words}", file.display()).trim_end().to_owned()).collect();
     let machine = Machine::new(format!("t3-pv-{name}"), xen)
-        .memory(512)
+        .memory(1024)
+        .limit(Duration::from_secs(120))
         .initrd(PathBuf::from(modules.join(",")))
-        .append("console=com1 com1=115200,8n1 loglvl=all dom0_mem=64M dom0_max_vcpus=1");
+        .append(format!("console=com1 com1=115200,8n1 loglvl=all dom0_mem={memory}M dom0_max_vcpus=1"));
     let mut outcome = machine.run()?;
     let dom0 = outcome.serial.lines().filter(|line| !line.starts_with("(XEN)"));
     outcome.serial = dom0.collect::<Vec<_>>().join("\n");

@@ -64,6 +64,8 @@ pub(crate) enum Command {
     },
     /// Sign a pack that is there
     Sign(super::key::SignArgs),
+    /// Print the measurements that stage0 makes when it starts a pack
+    Digest(super::digest::DigestArgs),
     /// Take a pack apart
     Extract(super::extract::ExtractArgs),
     /// Show what is not the same in two packs
@@ -86,6 +88,9 @@ pub(crate) struct MakeArgs {
     /// The kernel's command line; what the builder gives is added behind it
     #[arg(long, value_name = "TEXT")]
     pub(crate) cmdline: Option<String>,
+    /// Let stage0 tell the kernel the SHA-256 of all that was started
+    #[arg(long)]
+    pub(crate) measure: bool,
     /// How the kernel is stored
     #[arg(long, value_enum, default_value_t = CodecArg::Zstd)]
     pub(crate) codec: CodecArg,

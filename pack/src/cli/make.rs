@@ -38,6 +38,7 @@ pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
         elf: opened.elf,
         cmdline: args.cmdline,
         modules: modules.into_iter().collect(),
+        measured: args.measure,
         settings: Settings { codec: args.codec.into(), level, ..Settings::default() },
         decisions: Decisions {
             entry: args.entry.map(Into::into).unwrap_or_default(),

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod diff;
+mod digest;
 mod draw;
 mod extract;
 mod info;
@@ -34,6 +35,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         Some(Command::Extract(args)) => extract::run(&args),
         Some(Command::Key { command }) => key::run(&command),
         Some(Command::Sign(args)) => key::sign(&args),
+        Some(Command::Digest(args)) => digest::run(&args),
         Some(Command::Share(args)) => share::run(&args),
         Some(Command::Run(args)) => return run::run(&args),
         Some(Command::Diff(args)) => return diff::run(&args),

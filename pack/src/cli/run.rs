@@ -46,6 +46,9 @@ pub(crate) struct RunArgs {
     /// The builder's command line, which follows that of the pack
     #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, allow_hyphen_values = true)]
     extra: String,
+    /// Another stage0 than the one that this program carries, such as one with keys
+    #[arg(long, value_name = "FILE", env = "PACK_STAGE0")]
+    stage0: Option<PathBuf>,
     /// Seconds after which it is killed, with status 124
     #[arg(long, value_name = "SECONDS", default_value_t = 24 * 3600)]
     timeout: u64,
@@ -88,13 +91,13 @@ impl TierArg {
     }
 
     /// The domain, of as much memory as is said.
-    const fn domain<'a>(self, memory: Option<u64>, cmdline: &'a str) -> Domain<'a> {
+    const fn domain<'a>(self, memory: Option<u64>, cmdline: &'a str, trust: TrustSlot) -> Domain<'a> {
         let (kind, builder) = match self {
             Self::Auto | Self::Qemu | Self::XenEmulation => (Kind::Pvh, Builder::Qemu),
             Self::XenPv => (Kind::Pv, Builder::Xen),
             Self::XenPvh => (Kind::Pvh, Builder::Xen),
         };
-        Domain { kind, builder, memory, cmdline, trust: TrustSlot::EMPTY }
+        Domain { kind, builder, memory, cmdline, trust }
     }
 }
 
@@ -103,12 +106,15 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let name = || args.file.display().to_string();
     let bytes = pack_of(args)?;
     let image = Image::parse(&bytes).with_context(name)?;
-    let verdict = check(&image, stage0::EMBEDDED, &args.tier.domain(args.memory, &args.extra)).with_context(name)?;
+    let stage0 = args.stage0.as_deref().map(stage0::read).transpose()?;
+    let stage0 = stage0.as_deref().unwrap_or(stage0::EMBEDDED);
+    let domain = args.tier.domain(args.memory, &args.extra, stage0::trusted(stage0));
+    let verdict = check(&image, stage0, &domain).with_context(name)?;
     let memory = args.memory.unwrap_or_else(|| usual_memory(verdict.need));
 
     let folder = tempfile::tempdir()?;
     let (kernel, ramdisk) = (folder.path().join("stage0.elf"), folder.path().join("image.pack"));
-    fs::write(&kernel, stage0::EMBEDDED).with_context(|| kernel.display().to_string())?;
+    fs::write(&kernel, stage0).with_context(|| kernel.display().to_string())?;
     fs::write(&ramdisk, &bytes).with_context(|| ramdisk.display().to_string())?;
     let words = [
         ("--tier", OsString::from(args.tier.word())),

@@ -166,6 +166,7 @@ fn members(image: &Image<'_>) -> Vec<MemberInfo> {
             MemberKind::Kernel => "kernel",
             MemberKind::Cmdline => "cmdline",
             MemberKind::Module => "module",
+            MemberKind::Measurements => "measurements",
         },
         name: member.name.to_owned(),
         stored_offset: member.stored.offset(),

@@ -206,11 +206,14 @@ impl Decoded {
         }
     }
 
-    /// Takes all that `reader` gives.
+    /// Takes all that `reader` gives. It is not asked again after its end, where some begin with the next stream.
     fn read(&mut self, mut reader: &mut dyn Read) -> io::Result<()> {
         let room = self.kept.saturating_sub(self.len);
         let taken = Read::take(&mut reader, room).read_to_end(&mut self.content)?;
-        self.len += taken as u64 + io::copy(reader, &mut io::sink())?;
+        self.len += taken as u64;
+        if taken as u64 == room {
+            self.len += io::copy(reader, &mut io::sink())?;
+        }
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use super::wire::{
 };
 use super::{MAX_CMDLINE_LEN, MAX_FRAME_LEN, MAX_FRAME_STORED_LEN, MAX_KERNEL_LEN};
 use crate::kernel::Decisions;
+use crate::measure::{ARCHIVE_AT, ROOM_LEN};
 use crate::memory::{FileRange, PAGE_SIZE};
 
 /// A manifest whose digest and rules hold.
@@ -155,6 +156,25 @@ impl<'a> Manifest<'a> {
         self.members().filter(|member| member.kind == MemberKind::Module)
     }
 
+    /// The room for measurements, if the pack wants any.
+    pub fn room(&self) -> Option<Member<'a>> {
+        self.members().find(|member| member.kind == MemberKind::Measurements)
+    }
+
+    /// What of the pack a kernel is handed as modules, in order: to a Linux, the archive of the measurements and its
+    /// initrd as one.
+    pub fn handed(&self, linux: bool) -> impl Iterator<Item = FileRange> + Clone + use<'a> {
+        let mut modules = self.modules().map(|module| module.stored);
+        let room = self.room().filter(|_| linux).map(|room| room.stored);
+        let first = modules.next();
+        // The module lies directly behind the room, whose second half is the archive.
+        let both = room.and_then(|room| {
+            let (start, end) = (room.offset() + ARCHIVE_AT as u64, first.map_or(room.end(), |first| first.end()));
+            FileRange::new(start, end.checked_sub(start)?).ok()
+        });
+        both.or(first).into_iter().chain(modules)
+    }
+
     /// The kernel's frames, in the order of the ELF file, which they cover without a gap.
     pub fn frames(&self) -> impl ExactSizeIterator<Item = Frame<'a>> + Clone + use<'a> {
         self.frames.iter().enumerate().map(|(index, entry)| frame(index, entry))
@@ -178,12 +198,10 @@ impl<'a> Manifest<'a> {
             let kind = self.check_member(n, entry)?;
             let stored = stored_range(entry.stored_offset.get(), entry.stored_len.get(), part)?;
             bound(part, "stored offset", free, self.pack_len(), stored.offset())?;
-            let aligned = kind != MemberKind::Module || stored.offset().is_multiple_of(PAGE_SIZE);
-            let taken =
-                if kind == MemberKind::Module { stored.end().next_multiple_of(PAGE_SIZE) } else { stored.end() };
-            if !aligned {
-                let expected = stored.offset().next_multiple_of(PAGE_SIZE);
-                return Err(FormatError::Mismatch { part, field: "stored offset", expected, found: stored.offset() });
+            let mut taken = stored.end();
+            if matches!(kind, MemberKind::Module | MemberKind::Measurements) {
+                equal(part, "stored offset", free.next_multiple_of(PAGE_SIZE), stored.offset())?;
+                taken = taken.next_multiple_of(PAGE_SIZE);
             }
             bound(part, "stored end", stored.offset(), self.pack_len(), taken)?;
             free = taken;
@@ -205,6 +223,7 @@ impl<'a> Manifest<'a> {
         let ordered = match kind {
             MemberKind::Kernel => n == 0,
             MemberKind::Cmdline => n == 1,
+            MemberKind::Measurements => n > 0 && !self.members[1..n as usize].iter().any(is_handed),
             MemberKind::Module => n > 0,
         };
         if !ordered {
@@ -217,6 +236,7 @@ impl<'a> Manifest<'a> {
                 reserved(part, &entry.blake3)?;
             }
             MemberKind::Cmdline => bound(part, "content length", 0, MAX_CMDLINE_LEN, content)?,
+            MemberKind::Measurements => equal(part, "content length", ROOM_LEN as u64, content)?,
             MemberKind::Module => {}
         }
         if kind != MemberKind::Kernel && stored != content {
@@ -252,6 +272,11 @@ impl<'a> Manifest<'a> {
         equal(Part::Member(0), "content length", content, kernel.content_len)?;
         equal(Part::Member(0), "stored length", stored - kernel.stored.offset(), kernel.stored.len())
     }
+}
+
+/// Whether an entry is of what a kernel is handed as it is.
+fn is_handed(entry: &MemberEntry) -> bool {
+    entry.kind.get() >= MemberKind::Module.number()
 }
 
 /// The first `count` entries of `bytes`, whose length the header's sum has been checked against, and what follows.

@@ -16,6 +16,7 @@ use super::wire::{
 };
 use super::{MAGIC, VERSION};
 use crate::kernel::{Decisions, EntryRule, Mapping, Protocol};
+use crate::measure;
 use crate::memory::PAGE_SIZE;
 
 /// A frame, compressed.
@@ -54,6 +55,8 @@ pub struct PackContent {
     pub cmdline: Option<String>,
     /// The modules, in the order in which they are handed over.
     pub modules: Vec<EncodedModule>,
+    /// Whether there is room for measurements.
+    pub measured: bool,
     /// What a person decided.
     pub decisions: Decisions,
     /// Whether only allowed words of the builder's command line reach the kernel.
@@ -154,6 +157,13 @@ impl PackContent {
         if let Some(text) = &self.cmdline {
             members.push(verbatim(MemberKind::Cmdline, strings.add("cmdline"), text.as_bytes()));
         }
+        if self.measured {
+            members.push(verbatim(
+                MemberKind::Measurements,
+                strings.add(measure::NAME),
+                &measure::room(self.modules.len()),
+            ));
+        }
         for module in &self.modules {
             members.push(verbatim(MemberKind::Module, strings.add(&module.name), &module.content));
         }
@@ -184,8 +194,9 @@ impl PackContent {
             pack.extend_from_slice(&frame.stored);
         }
         let cmdline = self.cmdline.iter().map(|text| text.as_bytes());
+        let room = self.measured.then(|| measure::room(self.modules.len()));
         let modules = self.modules.iter().map(|module| module.content.as_slice());
-        for (entry, content) in members.iter().skip(1).zip(cmdline.chain(modules)) {
+        for (entry, content) in members.iter().skip(1).zip(cmdline.chain(room.as_deref()).chain(modules)) {
             pack.resize(usize::try_from(entry.stored_offset.get()).unwrap_or(pack.len()), 0);
             pack.extend_from_slice(content);
         }
@@ -196,7 +207,7 @@ impl PackContent {
 fn place(members: &mut [MemberEntry], manifest_len: u64) -> u64 {
     let mut free = manifest_len;
     for entry in members {
-        let module = entry.kind.get() == MemberKind::Module.number();
+        let module = entry.kind.get() >= MemberKind::Module.number();
         if module {
             free = free.next_multiple_of(PAGE_SIZE);
         }

@@ -1,6 +1,5 @@
 //! The rules of the header: lengths, counts, digest, decisions, signature slot.
 
-use sha2::{Digest, Sha256};
 use zerocopy::FromBytes;
 
 use super::error::{FormatError, Part};
@@ -10,6 +9,7 @@ use super::wire::{
     SignatureAlgorithm, SignatureSlot, StringEntry,
 };
 use super::{MAGIC, MAX_ALLOWED, MAX_FRAMES, MAX_MANIFEST_LEN, MAX_MEMBERS, MAX_PACK_LEN, MAX_STRINGS_LEN, VERSION};
+use crate::hash::sha256;
 use crate::kernel::{Decisions, EntryRule, Mapping, Protocol};
 use crate::memory::Virt;
 
@@ -52,10 +52,7 @@ pub(super) fn header(pack: &[u8], available: u64) -> Result<&Header, FormatError
 
 /// SHA-256 of a manifest but for its digest and signature fields.
 pub(super) fn manifest_digest(manifest: &[u8]) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    hasher.update(&manifest[..DIGEST_START]);
-    hasher.update(&manifest[SIGNATURE_END..]);
-    hasher.finalize().into()
+    sha256(&manifest[..DIGEST_START], &manifest[SIGNATURE_END..])
 }
 
 pub(super) fn check_digest(header: &Header, manifest: &[u8]) -> Result<(), FormatError> {

@@ -58,21 +58,23 @@
 //!
 //! | offset in entry | size | field | unit, bound |
 //! |---|---|---|---|
-//! | 0 | 4 | kind | 1 kernel, 2 command line, 3 module |
+//! | 0 | 4 | kind | 1 kernel, 2 command line, 3 module, 4 room for measurements |
 //! | 4 | 4 | flags | 0 |
 //! | 8 | 4 | name offset | from the start of the strings |
 //! | 12 | 4 | name length | bytes of UTF-8, 1 to [`MAX_NAME_LEN`], no NUL |
-//! | 16 | 8 | stored offset | at least `manifest_len`, and the end of the member before; for a module a multiple of 4096 |
+//! | 16 | 8 | stored offset | `free`, or above; for a module or room the next multiple of 4096 from `free` on |
 //! | 24 | 8 | stored length | bytes |
 //! | 32 | 8 | content length | bytes, after decoding; see below |
 //! | 40 | 24 | reserved | |
 //! | 64 | 32 | SHA-256 | of the content |
 //! | 96 | 32 | BLAKE3 | of the stored bytes; zero for the kernel, whose frames have their own |
 //!
-//! The first member is the kernel, and there is no other. At most one command line follows, then the modules in the
-//! order in which they are handed over. The kernel's content is its ELF file, whole, 1 to [`MAX_KERNEL_LEN`] bytes. A
+//! `free` is `manifest_len` for the first member, and for others where the member before ends. The first member is the
+//! kernel, and there is no other. At most one command line follows, then at most one room for measurements
+//! ([`crate::measure`]; a pack without one wants none), then the modules in the order in which they are handed over. The kernel's content is its ELF file, whole, 1 to [`MAX_KERNEL_LEN`] bytes. A
 //! command line (at most [`MAX_CMDLINE_LEN`] bytes of UTF-8, no NUL) and a module are stored as they are, so that both
-//! lengths are equal. `pack_len` is at least each member's end. A module ends, here and for the member behind it, with
+//! lengths are equal; and so is room, of
+//! [`crate::measure::ROOM_LEN`] bytes. `pack_len` is at least each member's end. A module ends, here and for the member behind it, with
 //! its last page, whose bytes behind the module a writer makes zero; no hash covers them, and a reader zeroes them.
 //!
 //! # Frame entry (64 bytes): a piece of the kernel's content

@@ -25,6 +25,7 @@ fn content() -> PackContent {
             EncodedModule { name: "initrd".into(), content: vec![1; 5000] },
             EncodedModule { name: "other".into(), content: vec![2; 1] },
         ],
+        measured: false,
         decisions: Decisions {
             protocol: Some(Protocol::Direct),
             mapping: Mapping::Segments,

@@ -141,6 +141,8 @@ numbered! {
         Cmdline = 2,
         /// A module; a Linux takes the first as its initrd.
         Module = 3,
+        /// Room for the log of measurements.
+        Measurements = 4,
     }
 }
 

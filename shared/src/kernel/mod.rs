@@ -31,7 +31,10 @@ pub use features::{FeatureName, Features};
 pub use file::{KernelFile, MAX_VIEW, Outside, SliceFile};
 pub use head::{Class, Machine};
 pub use metadata::{Metadata, Name, Pae, Source};
-pub use plan::{Decision, Entry, MAX_KERNEL_AREA, Placement, Plan, PlanError, PvLayout, Relocation, SymbolPlan};
+pub use plan::{
+    Decision, Entry, MAX_KERNEL_AREA, MAX_SEGMENT_MAP, Placement, Plan, PlanError, PvLayout, Relocation, SegmentMap,
+    SymbolPlan,
+};
 pub use segment::{Access, MAX_SEGMENTS, Segment};
 pub use symbols::{SYMBOL_HEADERS, Symbols};
 

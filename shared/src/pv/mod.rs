@@ -2,6 +2,7 @@
 //! for a domU (Xen's tools/libs/guest: xg_dom_core.c, xg_dom_x86.c) and of Xen's dom0 builder for the initial domain
 //! and under pvshim (xen/arch/x86/pv/dom0_build.c).
 
+mod ends;
 mod error;
 mod need;
 pub mod tables;
@@ -10,15 +11,12 @@ pub use error::PvError;
 pub use need::{PvNeedError, PvWanted, SimulatedPv, pv_memory_need, simulated_pv};
 
 use crate::kernel::PvLayout;
-use crate::memory::{GIB, MIB, PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
+use crate::memory::{GIB, PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
+use ends::{toolstack_end, xen_end};
 use tables::{Order, Tables, exist, table_count};
 
 /// Bytes of a frame's entry in the list of frames.
 const P2M_ENTRY: u64 = 8;
-/// Bytes that a builder maps at least behind the boot stack.
-const PADDING: u64 = 512 << 10;
-/// What the end of the mapping is a multiple of.
-const END_ALIGN: u64 = 4 * MIB;
 /// Most frames of a domain: 16 TiB, which is what Xen supports (SUPPORT.md); the list of frames then takes 32 GiB.
 pub const MAX_PAGES: u64 = 16 * 1024 * GIB / PAGE_SIZE;
 
@@ -109,7 +107,7 @@ impl StartOfDay {
         let mut cursor = Cursor { next: kernel.end().0, limit: nr_pages * PAGE_SIZE };
         cursor.take(0)?;
         let module_mapped = !pv.mod_start_pfn;
-        let mut module_at = if module_mapped { cursor.take(module)? } else { PhysRange::EMPTY };
+        let module_at = if module_mapped { cursor.take(module)? } else { PhysRange::EMPTY };
         let (rings, order) = match domain.builder {
             PvBuilder::Toolstack => (true, Order::ByLevel),
             PvBuilder::Xen { rings } => (rings, Order::ByUse),
@@ -118,14 +116,17 @@ impl StartOfDay {
         let usable = |at: &Virt| at.0 < pv.virt_base.0 && at.is_aligned(PAGE_SIZE);
         let init_p2m = pv.init_p2m.filter(|at| usable(at));
         let p2m_len = nr_pages * P2M_ENTRY;
-        let mut p2m = if init_p2m.is_none() { cursor.take(p2m_len)? } else { PhysRange::EMPTY };
+        let p2m = if init_p2m.is_none() { cursor.take(p2m_len)? } else { PhysRange::EMPTY };
         let start_info = cursor.take(PAGE_SIZE)?;
         let ring = if rings { PAGE_SIZE } else { 0 };
         let (xenstore, console) = (cursor.take(ring)?, cursor.take(ring)?);
 
+        // Tables for segments lie among those of the linear mapping, behind its own.
+        let more = |(virt, memory): &(Virt, PhysRange)| (table_count(*virt, memory.len()) - 1) * PAGE_SIZE;
+        let used = cursor.next.saturating_add(pv.segments.iter().map(more).sum());
         let mapped_end = match domain.builder {
-            PvBuilder::Toolstack => toolstack_end(pv.virt_base, cursor.next)?,
-            PvBuilder::Xen { .. } => xen_end(pv.virt_base, cursor.next)?,
+            PvBuilder::Toolstack => toolstack_end(pv.virt_base, used)?,
+            PvBuilder::Xen { .. } => xen_end(pv.virt_base, used)?,
         };
         let not_there = |base, used| Err(PvError::BeyondAddresses { base, used });
         if !exist(pv.virt_base, mapped_end.0) {
@@ -134,42 +135,23 @@ impl StartOfDay {
         let linear = PhysRange::new(Phys(0), mapped_end).unwrap_or_default();
         let tables_at = cursor.take(table_count(pv.virt_base, linear.len()) * PAGE_SIZE)?;
         let mut tables = Tables::new(order, tables_at.start().pfn(), pv.virt_base, linear);
+        for (virt, memory) in &pv.segments {
+            if meets(*virt, memory.len(), pv.virt_base, mapped_end.0) {
+                return not_there(*virt, memory.len());
+            }
+            let more = cursor.take(tables.missing(*virt, memory.len()) * PAGE_SIZE)?;
+            tables.add(*virt, *memory, more.start().pfn());
+        }
+        let tables_at = PhysRange::new(tables_at.start(), Phys(cursor.next)).unwrap_or(tables_at);
         let stack = cursor.take(PAGE_SIZE)?;
         cursor.take(mapped_end.0 - cursor.next)?;
-        // Xen allocates what it maps, but for the module, as one piece of memory, and numbers the rest behind it.
-        let is_xen = matches!(domain.builder, PvBuilder::Xen { .. });
-        let whole = if is_xen { mapped_end.0.next_power_of_two() } else { mapped_end.0 };
-        if !module_mapped && module != 0 {
-            cursor.next = whole;
-            module_at = cursor.take(module)?;
-        }
-        let p2m_virt = init_p2m.unwrap_or(Virt(pv.virt_base.0.wrapping_add(p2m.start().0)));
-        let mut p2m_tables = PhysRange::EMPTY;
-        let mut first_p2m = if is_xen { Phys(whole + module_at.len()) } else { Phys(0) };
-        if let Some(at) = init_p2m {
-            // The linear mapping begins above.
-            if !exist(at, p2m_len) || at.0 + p2m_len > pv.virt_base.0 {
-                return not_there(at, p2m_len);
-            }
-            let tables_len = tables.missing(at, p2m_len) * PAGE_SIZE;
-            if is_xen {
-                cursor.next = first_p2m.0;
-                p2m_tables = cursor.take(tables_len)?;
-                p2m = cursor.take(p2m_len)?;
-            } else {
-                first_p2m = Phys(cursor.next);
-                p2m = cursor.take(p2m_len)?;
-                p2m_tables = cursor.take(tables_len)?;
-            }
-            tables.add(at, p2m, p2m_tables.start().pfn());
-        }
-        Ok(Self {
+        let mut day = Self {
             virt_base: pv.virt_base,
             module: module_at,
             module_mapped,
             p2m,
-            p2m_virt,
-            p2m_tables,
+            p2m_virt: Virt(pv.virt_base.0.wrapping_add(p2m.start().0)),
+            p2m_tables: PhysRange::EMPTY,
             start_info,
             xenstore,
             console,
@@ -177,9 +159,53 @@ impl StartOfDay {
             tables,
             stack,
             mapped_end,
-            end: Phys(cursor.next),
-            first_p2m: first_p2m.pfn(),
-        })
+            end: mapped_end,
+            first_p2m: Pfn(0),
+        };
+        let is_xen = matches!(domain.builder, PvBuilder::Xen { .. });
+        // Xen allocates what it maps, but for the module, as one piece of memory, and numbers the rest behind it.
+        let whole = if is_xen { mapped_end.0.next_power_of_two() } else { mapped_end.0 };
+        if !module_mapped && module != 0 {
+            cursor.next = whole;
+            day.module = cursor.take(module)?;
+            day.end = day.module.end();
+        }
+        if is_xen {
+            day.first_p2m = Phys(whole + day.module.len()).pfn();
+        }
+        if let Some(at) = init_p2m {
+            day.place_list(&mut cursor, pv, at, p2m_len, is_xen)?;
+        }
+        Ok(day)
+    }
+
+    /// Places the list of frames, `len` bytes, and the tables that map it at `at`, behind all that is mapped.
+    fn place_list(
+        &mut self,
+        cursor: &mut Cursor,
+        pv: &PvLayout,
+        at: Virt,
+        len: u64,
+        is_xen: bool,
+    ) -> Result<(), PvError> {
+        let meets_segment = |(virt, memory): &(Virt, PhysRange)| meets(*virt, memory.len(), at, len);
+        // The linear mapping begins above.
+        if !exist(at, len) || at.0 + len > pv.virt_base.0 || pv.segments.iter().any(meets_segment) {
+            return Err(PvError::BeyondAddresses { base: at, used: len });
+        }
+        let tables_len = self.tables.missing(at, len) * PAGE_SIZE;
+        if is_xen {
+            cursor.next = self.first_p2m.0 * PAGE_SIZE;
+            self.p2m_tables = cursor.take(tables_len)?;
+            self.p2m = cursor.take(len)?;
+        } else {
+            self.p2m = cursor.take(len)?;
+            self.p2m_tables = cursor.take(tables_len)?;
+            self.first_p2m = self.p2m.start().pfn();
+        }
+        self.tables.add(at, self.p2m, self.p2m_tables.start().pfn());
+        (self.p2m_virt, self.end) = (at, Phys(cursor.next));
+        Ok(())
     }
 
     /// The virtual address of `at`, in the linear mapping.
@@ -206,49 +232,28 @@ impl StartOfDay {
     }
 }
 
-/// Where libxenguest ends the mapping (`alloc_pgtables_pv`), `used` bytes of which are laid out before the tables.
-fn toolstack_end(base: Virt, used: u64) -> Result<Phys, PvError> {
-    let wrapped = || PvError::BeyondAddresses { base, used };
-    let start = base.0.checked_add(used).ok_or_else(wrapped)?;
-    let extra = PAGE_SIZE + PADDING;
-    let mut len = extra;
-    // Each step adds the tables for what the one before added: two or three do.
-    loop {
-        let last = start.checked_add(len).ok_or_else(wrapped)? | (END_ALIGN - 1);
-        let mapped = last - base.0;
-        len = extra + table_count(base, mapped + 1) * PAGE_SIZE;
-        if start.checked_add(len - 1).ok_or_else(wrapped)? <= last {
-            return mapped.checked_add(1).map(Phys).ok_or_else(wrapped);
-        }
-    }
-}
-
-/// Where Xen's dom0 builder ends the mapping (`dom0_construct_pv`).
-fn xen_end(base: Virt, used: u64) -> Result<Phys, PvError> {
-    let wrapped = || PvError::BeyondAddresses { base, used };
-    let start = base.0.checked_add(used).ok_or_else(wrapped)?;
-    let mut tables = 2;
-    // More tables are needed only where the mapping grows, by 4 MiB and two tables at a time.
-    loop {
-        let stack_end = start.checked_add((tables + 1) * PAGE_SIZE).ok_or_else(wrapped)?;
-        let mut last = (stack_end - 1) | (END_ALIGN - 1);
-        if last - (stack_end - 1) < PADDING {
-            last = last.checked_add(END_ALIGN).ok_or_else(wrapped)?;
-        }
-        let len = (last - base.0).checked_add(1).ok_or_else(wrapped)?;
-        if table_count(base, len) <= tables {
-            return Ok(Phys(len));
-        }
-        tables += 1;
-    }
+/// Whether addresses in a row, `len` bytes from `first` on, have any in common with `other_len` from `other` on.
+const fn meets(first: Virt, len: u64, other: Virt, other_len: u64) -> bool {
+    first.0.wrapping_sub(other.0) < other_len || other.0.wrapping_sub(first.0) < len
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernel::Features;
+    use crate::memory::MIB;
 
     fn laid_out(virt_base: u64, init_p2m: Option<u64>) -> Result<StartOfDay, PvError> {
+        with_segments(virt_base, init_p2m, &[])
+    }
+
+    fn with_segments(
+        virt_base: u64,
+        init_p2m: Option<u64>,
+        segments: &[(u64, u64, u64)],
+    ) -> Result<StartOfDay, PvError> {
+        let range = |start, len| PhysRange::sized(Phys(start), len).unwrap();
+        let segments = segments.iter().map(|(virt, start, len)| (Virt(*virt), range(*start, *len)));
         let layout = PvLayout {
             virt_base: Virt(virt_base),
             paddr_offset: 0,
@@ -261,10 +266,45 @@ mod tests {
             mod_start_pfn: true,
             features: Features::default(),
             pae: Default::default(),
+            segments: segments.collect(),
         };
         let kernel = PhysRange::sized(Phys(MIB), MIB).unwrap();
         let domain = PvDomain { nr_pages: 64 * MIB / PAGE_SIZE, builder: PvBuilder::Toolstack };
         StartOfDay::new(&layout, kernel, 0, &domain)
+    }
+
+    /// OpenSolaris': three levels for the two together, one of level 1 for each 2 MiB.
+    #[test]
+    fn tables_of_segments_are_counted_with_the_others() {
+        let base = 0x4000_0000;
+        let alone = laid_out(base, None).unwrap();
+        let segments = [(0xffff_ffff_fb80_0000, MIB, 0x39_b000), (0xffff_ffff_fbc0_0000, 6 * MIB, 0xe_4000)];
+        let day = with_segments(base, None, &segments).unwrap();
+        let tables = |day: &StartOfDay| day.tables.all().count() as u64 + 1;
+        assert_eq!(tables(&day), tables(&alone) + 2 + 2 + 1);
+        assert_eq!(day.tables_at.len(), tables(&day) * PAGE_SIZE);
+        assert!(day.tables.all().all(|(.., table)| day.tables_at.contains(table.phys().unwrap())));
+        assert!(day.mapped_end >= day.stack.end() && day.stack.start() == day.tables_at.end());
+
+        // Where the linear mapping is, and where the list of frames is.
+        for (virt, init_p2m) in [(base + 0x1000, None), (0x1000_0000, Some(0x1000_1000))] {
+            let found = with_segments(base, init_p2m, &[(virt, MIB, 0x2000)]);
+            assert!(matches!(found, Err(PvError::BeyondAddresses { .. })), "{virt:#x}: {found:?}");
+        }
+    }
+
+    /// As Xen 4.20's shim was seen to number them.
+    #[test]
+    fn xen_numbers_module_and_list_behind_a_power_of_two() {
+        let (virt_base, init_p2m) = (Virt(0xffff_ffff_8000_0000), Some(Virt(0x80_0000_0000)));
+        let layout = PvLayout { virt_base, init_p2m, mod_start_pfn: true, ..PvLayout::default() };
+        let kernel = PhysRange::sized(Phys(16 * MIB), 6 * MIB).unwrap();
+        let domain = PvDomain { nr_pages: 27104, builder: PvBuilder::Xen { rings: true } };
+        let day = StartOfDay::new(&layout, kernel, 1_000_003, &domain).unwrap();
+        assert_eq!(day.mapped_end, Phys(24 * MIB));
+        assert_eq!((day.module.start().pfn(), day.first_p2m), (Pfn(0x2000), Pfn(0x20f5)));
+        assert_eq!((day.p2m_tables.start().pfn(), day.p2m.start().pfn()), (Pfn(0x20f5), Pfn(0x20f8)));
+        assert_eq!(day.end_pfn(), Pfn(0x20f8 + 53));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The page tables of a PV domain: how many there are, in which frames, and what each slot leads to. Pure arithmetic.
 
+use crate::kernel::MAX_SEGMENT_MAP;
 use crate::memory::{PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
 
 /// Slots of a table.
@@ -15,8 +16,8 @@ pub const fn window_len(frames: u64) -> u64 {
 }
 /// Bits of an address that the tables translate.
 const VIRT_BITS: u32 = 48;
-/// Most mappings: the builder's linear one, and the list of frames.
-pub const MAX_MAPPINGS: usize = 2;
+/// Most mappings: the builder's linear one, the list of frames, and segments at their own addresses.
+pub const MAX_MAPPINGS: usize = 2 + MAX_SEGMENT_MAP;
 
 /// The tables of one level, 1 to 3, that one mapping adds: those for consecutive slots of the level above, counted from
 /// address 0 on.
@@ -115,7 +116,7 @@ impl Tables {
     /// `place` on.
     pub fn add(&mut self, virt: Virt, memory: PhysRange, place: Pfn) {
         let levels = self.levels(virt, memory.len());
-        // The caller adds one mapping to the first: there is room.
+        // The caller adds no more than there is room for.
         let _ = self.mappings.push(Mapping { virt, memory, levels, tables: place });
     }
 

@@ -20,6 +20,13 @@ pub const HYPERVISOR_SCHED_OP: u64 = 29;
 /// `XENMEM_memory_map` (public/memory.h).
 pub const XENMEM_MEMORY_MAP: u64 = 9;
 
+/// `XENMEM_add_to_physmap`.
+pub const XENMEM_ADD_TO_PHYSMAP: u64 = 7;
+/// `XENMAPSPACE_shared_info`.
+pub const XENMAPSPACE_SHARED_INFO: u32 = 0;
+/// `XENMEM_remove_from_physmap`.
+pub const XENMEM_REMOVE_FROM_PHYSMAP: u64 = 15;
+
 /// `SCHEDOP_shutdown` (public/sched.h), with one of the reasons below.
 pub const SCHEDOP_SHUTDOWN: u64 = 2;
 /// The domain ended itself.
@@ -36,6 +43,34 @@ pub struct MemoryMapRequest {
     /// Virtual address of the entries.
     pub buffer: u64,
 }
+
+/// `struct xen_add_to_physmap` of a 64-bit caller.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct AddToPhysmap {
+    /// Whose.
+    pub domid: u16,
+    /// Unused for one page.
+    pub size: u16,
+    /// `XENMAPSPACE_*`.
+    pub space: u32,
+    /// Which page of it.
+    pub index: u64,
+    /// The frame that it becomes.
+    pub frame: u64,
+}
+
+/// `struct xen_remove_from_physmap` of a 64-bit caller.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RemoveFromPhysmap {
+    /// Whose.
+    pub domid: u16,
+    /// The frame.
+    pub frame: u64,
+}
+
+const _: () = assert!(size_of::<AddToPhysmap>() == 24 && size_of::<RemoveFromPhysmap>() == 16);
 
 /// `HVMOP_get_param` (public/hvm/hvm_op.h).
 pub const HVMOP_GET_PARAM: u64 = 1;

@@ -113,6 +113,11 @@ fn pack(file: &[u8], codec: Codec) -> Vec<u8> {
 
 /// The same, with modules.
 pub(crate) fn pack_with(file: &[u8], codec: Codec, modules: Vec<EncodedModule>) -> Vec<u8> {
+    pack_for(file, codec, modules, Decisions::default())
+}
+
+/// The same, as somebody decided.
+pub(crate) fn pack_for(file: &[u8], codec: Codec, modules: Vec<EncodedModule>, decisions: Decisions) -> Vec<u8> {
     let cuts = Kernel::cuts(&mut SliceFile(file)).unwrap();
     let mut ends: Vec<u64> = cuts.iter().flat_map(|range| [range.offset(), range.end()]).collect();
     ends.extend([0, file.len() as u64]);
@@ -123,8 +128,8 @@ pub(crate) fn pack_with(file: &[u8], codec: Codec, modules: Vec<EncodedModule>) 
         EncodedFrame { content_len: content.len() as u32, codec, stored: encode(codec, content) }
     });
     let kernel = EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames: frames.collect() };
-    let (decisions, allowed) = (Decisions::default(), vec![]);
-    PackContent { kernel, cmdline: None, modules, decisions, locked: false, allowed }.encode().unwrap()
+    let (measured, locked, allowed) = (false, false, vec![]);
+    PackContent { kernel, cmdline: None, modules, measured, decisions, locked, allowed }.encode().unwrap()
 }
 
 const MEMORY: usize = 4 << 20;
@@ -210,7 +215,7 @@ fn a_frame_that_straddles_two_places_is_refused() {
     let frame = EncodedFrame { content_len: file.len() as u32, codec: Codec::None, stored };
     let kernel = EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames: vec![frame] };
     let (decisions, modules, allowed) = (Decisions::default(), vec![], vec![]);
-    let content = PackContent { kernel, cmdline: None, modules, decisions, locked: false, allowed };
+    let content = PackContent { kernel, cmdline: None, modules, measured: false, decisions, locked: false, allowed };
     let pack = content.encode().unwrap();
     let error = load(&mut domain(&pack), &pack).unwrap_err();
     assert!(matches!(error, LoadError::Straddles { index: 0, .. }), "{error}");

@@ -3,15 +3,17 @@
 use core::arch::naked_asm;
 use core::ptr;
 
-use shared::memory::PAGE_SIZE;
-use shared::memory::{Arrangement, GIB, Phys, PhysRange, VIEW_LEN};
+use shared::memory::{Arrangement, GIB, PAGE_SIZE, Phys, PhysRange, VIEW_LEN};
 use shared::xen::{HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN};
 
 use super::clock::TimeStampCounter;
 use super::memory::{PhysicalMemory, pointer};
-use super::{Machine, heap, paging};
-use super::{ring, xen::Xen};
+use super::xen::Xen;
+use super::{Machine, events, heap, paging, ring};
 use crate::entry::image_place;
+
+/// Pages that libxenguest has for rings and the like, a power of two (xg_dom_x86.c).
+const SPECIAL_PAGES: u64 = 8;
 
 /// The machine of a PVH domain.
 #[derive(Debug)]
@@ -51,10 +53,19 @@ pub fn set_console(xen: Xen) {
     }
 }
 
-/// Waits until the console's lines were read: those of the kernel follow in the same ring.
+/// Waits until the console's lines were read: those of the kernel follow in the same ring. Then takes back what its events left.
 pub fn leave() {
-    if let Some(xen) = Xen::find() {
-        ring::drain(xen);
+    let Some(xen) = Xen::find() else { return };
+    ring::drain(xen);
+    let (Some(port), Some(frame)) = (ring::used(), xen.hvm_param(HVM_PARAM_CONSOLE_PFN)) else { return };
+    // Nothing is there in a domain without a device model (xg_dom_x86.c: the pages for one are below the special ones).
+    let free = (frame & !(SPECIAL_PAGES - 1)).wrapping_sub(1);
+    let place = PhysRange::sized(Phys(free.saturating_mul(PAGE_SIZE)), PAGE_SIZE).ok();
+    let place = place.filter(|place| place.end() <= Phys(4 * GIB));
+    if let Some(place) = place.filter(|_| xen.show_shared_info(free)) {
+        // SAFETY: the window shows the page, which is `shared_info` now.
+        unsafe { events::clear(xen, pointer(place.start()), port) };
+        xen.hide(free);
     }
 }
 

@@ -11,9 +11,10 @@ use shared::xen::pv::{
     SCHEDOP_YIELD,
 };
 use shared::xen::{
-    CPUID_FIRST, CPUID_LAST, CPUID_SIGNATURE, CPUID_STEP, E820Entry, HVMOP_GET_PARAM, HYPERVISOR_MEMORY_OP,
-    HYPERVISOR_SCHED_OP, HvmMemmapEntry, HvmParam, MemoryMapRequest, SCHEDOP_SHUTDOWN, SHUTDOWN_CRASH,
-    XENMEM_MEMORY_MAP,
+    AddToPhysmap, CPUID_FIRST, CPUID_LAST, CPUID_SIGNATURE, CPUID_STEP, DOMID_SELF, E820Entry, HVMOP_GET_PARAM,
+    HYPERVISOR_MEMORY_OP, HYPERVISOR_SCHED_OP, HvmMemmapEntry, HvmParam, MemoryMapRequest, RemoveFromPhysmap,
+    SCHEDOP_SHUTDOWN, SHUTDOWN_CRASH, XENMAPSPACE_SHARED_INFO, XENMEM_ADD_TO_PHYSMAP, XENMEM_MEMORY_MAP,
+    XENMEM_REMOVE_FROM_PHYSMAP,
 };
 
 use super::handed::Memmap;
@@ -133,6 +134,22 @@ impl Xen {
         // SAFETY: `param` is a live variable that the hypercall may have written.
         let value = unsafe { (&raw const param.value).read_volatile() };
         (result == 0).then_some(value)
+    }
+
+    /// Puts `shared_info` at a frame of a PVH domain's that has no memory; false if Xen does not.
+    pub fn show_shared_info(self, frame: u64) -> bool {
+        let place = AddToPhysmap { domid: DOMID_SELF, size: 0, space: XENMAPSPACE_SHARED_INFO, index: 0, frame };
+        let address = (&raw const place).expose_provenance() as u64;
+        // SAFETY: the hypercall reads `place`; no Rust code has memory at the frame.
+        unsafe { self.call(HYPERVISOR_MEMORY_OP, [XENMEM_ADD_TO_PHYSMAP, address, 0, 0]) == 0 }
+    }
+
+    /// Takes away again what was put at a frame.
+    pub fn hide(self, frame: u64) {
+        let place = RemoveFromPhysmap { domid: DOMID_SELF, frame };
+        let address = (&raw const place).expose_provenance() as u64;
+        // SAFETY: the hypercall reads `place`; no Rust code has memory at the frame.
+        unsafe { self.call(HYPERVISOR_MEMORY_OP, [XENMEM_REMOVE_FROM_PHYSMAP, address, 0, 0]) };
     }
 
     /// Writes to Xen's own console: the initial domain's.

@@ -56,8 +56,9 @@ fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: 
     let pv = Some(boot::Pv { domain: handed.domain, base: Virt(VIRT_BASE), structures: handed.structures });
     let image = machine.image();
     let builder = Builder::Xen;
-    let (trust, gib_pages) = (&entry::trust(), false);
-    let mut domain = Domain { handed: common, options, trust, ram, image, builder, pv, gib_pages, log: &mut Console };
+    let (trust, file, gib_pages) = (&entry::trust(), entry::file(), false);
+    let mut domain =
+        Domain { handed: common, options, trust, file, ram, image, builder, pv, gib_pages, log: &mut Console };
     let memory = handed.domain.nr_pages * PAGE_SIZE;
     say(options.quiet, format_args!("stage0: domain: PV, {} MiB", memory.div_ceil(MIB)));
 

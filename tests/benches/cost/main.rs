@@ -1,6 +1,6 @@
 //! What packing costs on the host, and what loading costs in the guest, beside what it is to be compared with. Writes a table and a plot
 //! to `bench` in the target folder, and fails if stage0 takes more than 2 % more instructions than the table in the documents says.
-//! With `--write`, the documents get the new table and plot.
+//! With `--write`, the documents get the new table and plot. A word selects kernels by a part of their release.
 
 mod loading;
 mod packing;
@@ -27,8 +27,15 @@ fn main() -> Result<()> {
     if !has("--bench") {
         return Ok(());
     }
+    let words: Vec<&String> = arguments[1..].iter().filter(|word| !word.starts_with('-')).collect();
+    if has("--write") && !words.is_empty() {
+        bail!("--write is for all kernels: leave out {words:?}");
+    }
     let (mut loaded, mut packed) = (Vec::new(), Vec::new());
     for kernel in kernels::of_different_compressions(KERNELS)? {
+        if !words.is_empty() && !words.iter().any(|word| kernel.release.contains(word.as_str())) {
+            continue;
+        }
         let subject = loading::Subject::of(&kernel)?;
         loaded.extend(subject.rows(&mut packed)?);
         packed.push(packing::zstd(&subject)?);

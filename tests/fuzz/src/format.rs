@@ -40,7 +40,7 @@ fn check(manifest: &Manifest<'_>, available: u64) {
         match member.kind {
             MemberKind::Kernel => assert!((1..=MAX_KERNEL_LEN).contains(&member.content_len)),
             MemberKind::Cmdline => assert!(n == 1 && member.content_len <= MAX_CMDLINE_LEN),
-            MemberKind::Module => {
+            MemberKind::Module | MemberKind::Measurements => {
                 assert!(member.stored.offset().is_multiple_of(PAGE_SIZE));
                 free = free.next_multiple_of(PAGE_SIZE);
                 assert!(free <= manifest.pack_len());

@@ -69,6 +69,7 @@ fn pack(head: &mut Input<'_>, elf: &[u8]) -> Option<Vec<u8>> {
         modules: (0..(flags >> 1) % 4).map(module).collect(),
         decisions,
         locked: flags & 8 != 0,
+        measured: false,
         allowed: if flags & 16 == 0 { vec![] } else { vec!["a=*".into(), "b".into()] },
     };
     let mut pack = content.encode().ok()?;
@@ -199,6 +200,7 @@ impl Built {
             handed: &handed,
             options,
             trust: &TrustSlot::EMPTY,
+            file: b"stage0",
             ram,
             image,
             builder: Builder::Qemu,

@@ -27,6 +27,7 @@ pub fn run(data: &[u8]) {
         mod_start_pfn: given & 2 != 0,
         features: Features::default(),
         pae: Default::default(),
+        segments: Default::default(),
     };
     let builder = if given & 4 == 0 { PvBuilder::Toolstack } else { PvBuilder::Xen { rings: given & 8 != 0 } };
     let (start, len) = (input.address() & !0xfff, input.address() & !0xfff);

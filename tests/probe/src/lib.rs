@@ -75,6 +75,8 @@ pub struct Table {
     pub paddr_offset: u64,
     /// PV: 1 if symbols follow the kernel.
     pub symbols: u64,
+    /// PV: where each segment is mapped besides; 0 if it is not.
+    pub linked: [u64; MAX_SEGMENTS],
     /// [`hash`] of all of the above.
     pub hash: u64,
 }
@@ -106,7 +108,7 @@ pub fn hash(bytes: &[u8]) -> u64 {
     XxHash64::oneshot(0, bytes)
 }
 
-/// Most segments of a kernel made of the direct protocol's probe, the image's three among them.
+/// Most segments of a kernel made of the direct protocol's probe, those of the image among them.
 pub const MAX_DIRECT_SEGMENTS: usize = 12;
 
 /// A segment that is mapped where it was linked.
@@ -131,9 +133,13 @@ pub struct DirectSegment {
 pub struct DirectTable {
     /// The layout's name, filled up with zeros.
     pub name: [u8; 32],
+    /// Places of the image's text, constants and data.
+    pub places: [u64; 3],
+    /// Addresses that fault: when written, when written where they are 1:1, when jumped to.
+    pub to_try: [u64; 3],
     /// How many of `segments` there are.
     pub segment_count: u64,
-    /// The segments: the image's text, constants and data, then others.
+    /// The segments.
     pub segments: [DirectSegment; MAX_DIRECT_SEGMENTS],
 }
 

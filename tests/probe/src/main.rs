@@ -10,6 +10,8 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
+mod call;
+#[cfg(target_os = "none")]
 mod console;
 #[cfg(target_os = "none")]
 mod cpu;
@@ -20,11 +22,15 @@ mod entry;
 #[cfg(target_os = "none")]
 mod exception;
 #[cfg(target_os = "none")]
+mod keeps;
+#[cfg(target_os = "none")]
 mod kernel;
 #[cfg(target_os = "none")]
 mod memory;
 #[cfg(target_os = "none")]
 mod report;
+#[cfg(target_os = "none")]
+mod services;
 #[cfg(target_os = "none")]
 mod start_info;
 
@@ -38,6 +44,7 @@ extern "C" fn main() -> ! {
     cpu::check_all(state);
     kernel.check(state);
     start_info::check_all(state, &kernel);
+    services::dump(state);
     end::end()
 }
 

@@ -94,6 +94,20 @@ fn relocate(programs: &Programs, virt: u64) -> Result<Image> {
     Ok(image)
 }
 
+/// What the cargo that runs the tests was told is not meant for one that `command` runs.
+pub fn alone(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let inherited = text.starts_with("CARGO_")
+            && !["HOME", "NET", "REGISTR", "HTTP", "SOURCE"]
+                .iter()
+                .any(|kept| text["CARGO_".len()..].starts_with(kept));
+        if inherited || text == "RUSTFLAGS" || text.starts_with("RUSTC") {
+            command.env_remove(&name);
+        }
+    }
+}
+
 /// Runs cargo for the probe.
 fn compile() -> Result<()> {
     let target = super::folder("probe-build")?;
@@ -105,17 +119,7 @@ fn compile() -> Result<()> {
         .arg("--target-dir")
         .arg(&target)
         .current_dir(crate::cache::workspace());
-    // What the cargo that runs the tests was told is not meant for this one.
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        let inherited = text.starts_with("CARGO_")
-            && !["HOME", "NET", "REGISTR", "HTTP", "SOURCE"]
-                .iter()
-                .any(|kept| text["CARGO_".len()..].starts_with(kept));
-        if inherited || text == "RUSTFLAGS" || text.starts_with("RUSTC") {
-            command.env_remove(&name);
-        }
-    }
+    alone(&mut command);
     let output = command.output().context("cargo cannot be run for the probe")?;
     ensure!(
         output.status.success(),

@@ -10,6 +10,7 @@ mod elf;
 mod image;
 mod layout;
 mod lines;
+mod solaris;
 mod symbols;
 
 use std::fs;
@@ -23,8 +24,10 @@ use zerocopy::IntoBytes;
 use crate::cache;
 
 pub use case::Case;
+pub use image::alone;
 pub use layout::{Class, Content, Extra, Layout, Pv, Relocation, for_pv};
 pub use lines::{Difference, Lines};
+pub use solaris::solaris_pv;
 
 /// Writes the kernel that `layout` describes to the target folder, compiling the probe first if it has changed.
 ///
@@ -35,12 +38,20 @@ pub fn build(layout: &Layout) -> Result<PathBuf> {
     file(&format!("{}.elf", layout.name), &kernel)
 }
 
+/// Where [`file()`] writes a file of that name.
+///
+/// # Errors
+/// The folder cannot be made.
+pub fn file_path(name: &str) -> Result<PathBuf> {
+    Ok(folder("probe")?.join(name))
+}
+
 /// Writes a file beside the kernels, for a machine to be given.
 ///
 /// # Errors
 /// Where it cannot be written.
 pub fn file(name: &str, bytes: &[u8]) -> Result<PathBuf> {
-    let path = folder("probe")?.join(name);
+    let path = file_path(name)?;
     write_whole(&path, bytes)?;
     Ok(path)
 }

@@ -158,7 +158,7 @@ const BASE: &str = "base.cpio";
 
 /// The folder with what is the same for each run: busybox, the toolstack with its libraries, dom0's modules.
 fn base(toolstack: &Toolstack, kernel: &Kernel) -> Result<PathBuf, Missing> {
-    cache::entry(&format!("dom0-with-console-{}-{}", toolstack.version(), kernel.release), |folder| {
+    cache::entry(&format!("dom0-with-console-and-shim-{}-{}", toolstack.version(), kernel.release), |folder| {
         let archive = base_archive(toolstack, kernel)
             .map_err(|error| Missing::new("the dom0 of a nested Xen", format!("{error:#}")))?;
         fs::write(folder.join(BASE), archive).map_err(|error| Missing::new(folder.display().to_string(), error))

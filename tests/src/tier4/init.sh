@@ -103,11 +103,13 @@ reboot() {
 }
 
 save() {
-    create && await "$tick" 2 && xl save "$name" /saved || return 1
+    # Else files may take half of the memory.
+    busybox mkdir -p /saved
+    busybox mount -t tmpfs -o size=100% saved /saved
+    create && await "$tick" 2 && xl save "$name" /saved/domain || return 1
     ticks=$(count "$tick")
     xl list "$name" >/dev/null 2>&1 && note "still there after it was saved"
-    xl restore /saved && await "$tick" $((ticks + 3)) || return 1
-    busybox rm /saved
+    xl restore /saved/domain && await "$tick" $((ticks + 3)) || return 1
     look
     note "restored"
     xl shutdown "$name" && ended
@@ -146,7 +148,7 @@ job() {
     section end
     echo "$state $domid $seconds" >&3
     xl destroy "$name" >/dev/null 2>&1
-    busybox rm -f /saved
+    busybox umount /saved 2>/dev/null
 }
 
 xenstored

@@ -104,6 +104,7 @@ impl Sample {
                 .collect(),
             decisions: *manifest.decisions(),
             locked: manifest.is_locked(),
+            measured: false,
             allowed: Vec::new(),
         };
         change(&mut content);

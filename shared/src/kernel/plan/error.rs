@@ -207,6 +207,11 @@ pub enum PlanError {
         /// `p_vaddr`.
         virt: Virt,
     },
+    /// PV: more segments to be mapped at their own addresses than are kept.
+    TooManyMaps {
+        /// The first that is too many.
+        index: u16,
+    },
     /// Two segments want different memory at one virtual page.
     SharedPlace {
         /// Segment.
@@ -302,6 +307,7 @@ impl PlanError {
         | Self::NotCanonical { index, .. }
         | Self::Beyond32 { index, .. }
         | Self::InHypervisor { index, .. }
+        | Self::TooManyMaps { index }
         | Self::InLinearMap { index, .. }) = self
         else {
             return self.fmt_segments(f);
@@ -318,6 +324,7 @@ impl PlanError {
             Self::Beyond32 { virt, phys, .. } => {
                 write!(f, "p_vaddr {virt}, place {phys}, expected below 4 GiB (ELF32)")
             }
+            Self::TooManyMaps { .. } => write!(f, "one too many to be mapped at its own p_vaddr"),
             Self::InHypervisor { virt, .. } => write!(f, "p_vaddr {virt} is in Xen's own range"),
             Self::InLinearMap { virt, .. } => {
                 write!(f, "p_vaddr {virt} is where the linear mapping has other memory")

@@ -65,6 +65,12 @@ pub struct Relocation {
     pub max: Phys,
 }
 
+/// Most ranges that are mapped beside the linear mapping: several times what any known kernel has segments.
+pub const MAX_SEGMENT_MAP: usize = 16;
+
+/// Memory that is mapped at an address of its own.
+pub type SegmentMap = heapless::Vec<(Virt, PhysRange), MAX_SEGMENT_MAP>;
+
 /// What a PV builder needs beside the placements.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PvLayout {
@@ -90,6 +96,8 @@ pub struct PvLayout {
     pub features: Features,
     /// Kinds of page tables (32-bit).
     pub pae: Pae,
+    /// What is mapped beside the linear mapping: whole pages, first address and place of each.
+    pub segments: SegmentMap,
 }
 
 /// The symbol table that goes behind the kernel (BSD_SYMTAB).

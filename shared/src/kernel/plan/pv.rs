@@ -1,10 +1,10 @@
 //! The plan for a PV domain.
 
 use super::direct::{check_canonical, check_congruent, check_places};
-use super::{Entry, Kernel, Plan, PlanError, PvLayout};
+use super::{Entry, Kernel, Placement, Plan, PlanError, PvLayout, SegmentMap};
 use crate::kernel::metadata::Source;
 use crate::kernel::{Decisions, EntryRule, Machine, Mapping, Protocol};
-use crate::memory::{PAGE_SIZE, Virt, VirtRange};
+use crate::memory::{PAGE_SIZE, PhysRange, Virt, VirtRange};
 
 /// Addresses of a 64-bit PV domain that are the hypervisor's own (`public/arch-x86/xen-x86_64.h`, `__HYPERVISOR_VIRT_START`
 /// and `__HYPERVISOR_VIRT_END`).
@@ -31,8 +31,12 @@ impl Kernel {
         if !plan.extent.start().is_aligned(PAGE_SIZE) {
             return Err(PlanError::StartUnaligned { start: plan.extent.start() });
         }
+        let mut plan = plan;
         if decisions.mapping == Mapping::Segments {
             check_segment_map(&plan)?;
+            if let Some(pv) = &mut plan.pv {
+                pv.segments = segment_map(&plan.placements, pv.virt_base)?;
+            }
         }
         Ok(plan)
     }
@@ -62,6 +66,7 @@ impl Kernel {
             mod_start_pfn: self.xen.mod_start_pfn,
             features: self.xen.features.clone(),
             pae: self.xen.pae,
+            segments: SegmentMap::new(),
         };
         check_bounds(&pv)?;
         self.check_p2m(pv.virt_kstart, pv.virt_kend)?;
@@ -124,4 +129,27 @@ fn check_segment_map(plan: &Plan) -> Result<(), PlanError> {
         }
     }
     check_places(&plan.placements)
+}
+
+/// What is mapped beside the linear mapping; segments that share pages, or touch, in both memory and addresses are one.
+fn segment_map(placements: &[Placement], base: Virt) -> Result<SegmentMap, PlanError> {
+    let mut map = SegmentMap::new();
+    for placement in placements.iter().filter(|placement| !placement.memory.is_empty()) {
+        let offset = placement.virt.0.wrapping_sub(placement.memory.start().0);
+        let mut pages = placement.memory.page_hull().unwrap_or_default();
+        if offset == base.0 {
+            continue;
+        }
+        let is_apart = |pages: PhysRange, (virt, other): &(Virt, PhysRange)| {
+            let same = virt.0.wrapping_sub(other.start().0) == offset;
+            !same || pages.end() < other.start() || other.end() < pages.start()
+        };
+        // A merged range may touch one that the segment itself did not.
+        while let Some(at) = map.iter().position(|other| !is_apart(pages, other)) {
+            pages = pages.hull(&map.swap_remove(at).1);
+        }
+        let entry = (Virt(pages.start().0.wrapping_add(offset)), pages);
+        map.push(entry).map_err(|_| PlanError::TooManyMaps { index: placement.index })?;
+    }
+    Ok(map)
 }

@@ -1,7 +1,6 @@
 //! What a PV builder handed over: start_info, and what it leads to.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use shared::memory::{MIB, PAGE_SIZE, Phys, PhysRange, TooManyRegions, Virt};
 use shared::pv::{MAX_PAGES, PvBuilder, PvDomain};
@@ -10,7 +9,6 @@ use zerocopy::FromBytes;
 
 use crate::entry::{VIRT_BASE, image_place};
 use crate::platform::handed::{Handed, HandedError, HandedModule, Thing};
-use crate::platform::xen::Xen;
 
 /// What a PV builder handed over.
 #[derive(Debug)]
@@ -162,41 +160,4 @@ fn read_handed(info: &StartInfo, structures: &PhysRange, handed: &mut Handed) ->
     let text = info.cmd_line.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = core::str::from_utf8(text).ok().and_then(|text| handed.cmdline.push_str(text).ok());
     text.ok_or(PvHandedError::Handed(HandedError::NotText { thing: Thing::Cmdline }))
-}
-
-/// Offsets in `shared_info` of a 64-bit domain (public/xen.h): of vCPU 0's part, and behind 32 such parts.
-const UPCALL_PENDING: usize = 0;
-const PENDING_SELECTOR: usize = 8;
-const PENDING: usize = 32 * 64;
-/// Event channels of a `shared_info`: 64 words of 64.
-const PORTS: u32 = 4096;
-/// How often others are let run until the event that follows on what was read comes: it may never.
-const PATIENCE: u32 = 2000;
-
-/// Clears in `shared_info` what events of the channel `port` left there, as none had ever come.
-///
-/// # Safety
-/// `page` is a mapped `shared_info`.
-pub(super) unsafe fn clear_events(page: *mut u8, port: u32) {
-    if port >= PORTS {
-        return;
-    }
-    // SAFETY: within the page, aligned; Xen writes there by atomic operations too.
-    let (pending, selector, upcall) = unsafe {
-        (
-            AtomicU64::from_ptr(page.add(PENDING + (port / 64 * 8) as usize).cast()),
-            AtomicU64::from_ptr(page.add(PENDING_SELECTOR).cast()),
-            AtomicU8::from_ptr(page.add(UPCALL_PENDING)),
-        )
-    };
-    let bit = 1 << (port % 64);
-    for _ in 0..PATIENCE {
-        if pending.load(Ordering::Acquire) & bit != 0 {
-            break;
-        }
-        Xen::Syscall.yield_now();
-    }
-    pending.fetch_and(!bit, Ordering::AcqRel);
-    selector.store(0, Ordering::Release);
-    upcall.store(0, Ordering::Release);
 }

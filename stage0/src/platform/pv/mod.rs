@@ -18,7 +18,7 @@ use shared::xen::pv::{
 use super::clock::TimeStampCounter;
 use super::memory::{PhysicalMemory, pointer};
 use super::xen::Xen;
-use super::{Machine, heap, ring};
+use super::{Machine, events, heap, ring};
 use crate::entry::{VIRT_BASE, image_place};
 use tables::{Builders, Filler, Place, fill_window, hook_window, pfn_of, scratch};
 
@@ -147,7 +147,7 @@ impl Pv {
         unsafe { frames::map(at, Mfn(shared_info >> 12).entry(PAGE)) };
         let page = ptr::with_exposed_provenance_mut::<u8>(at.0 as usize);
         // SAFETY: the page is mapped.
-        unsafe { handed::clear_events(page, port) };
+        unsafe { events::clear(Xen::Syscall, page, port) };
         // SAFETY: the page gets its own frame again.
         unsafe { frames::map(at, self.own.entry(PAGE)) };
     }

@@ -70,6 +70,7 @@ pub fn packs() -> Vec<Vec<u8>> {
             modules: if n % 2 == 0 { vec![module] } else { vec![] },
             decisions: Decisions::default(),
             locked: n % 3 == 1,
+            measured: n % 2 == 1,
             allowed: vec!["quiet".into(), "a=*".into()],
         };
         content.encode().ok()

@@ -1,9 +1,9 @@
 //! The ways in, and what they leave behind.
 
 use core::cell::UnsafeCell;
-use core::mem::{offset_of, size_of};
+use core::mem::offset_of;
 
-use probe::{DirectSegment, DirectTable, TABLE_PAGE};
+use probe::{DirectTable, TABLE_PAGE};
 use zerocopy::FromBytes;
 
 use crate::report::info;
@@ -112,19 +112,12 @@ unsafe impl<T> Sync for Work<T> {}
 static STATE: Work<[u8; 4096]> = Work(UnsafeCell::new([0; 4096]));
 const _: () = assert!(size_of::<State>() == 4096);
 
-/// Page tables for the 32-bit entry: level 4, level 3, PAE's, four of level 2, the image's.
-static TABLES: Work<[[u64; 512]; 8]> = Work(UnsafeCell::new([[0; 512]; 8]));
-
 /// The host's table.
 #[repr(C, align(4096))]
 struct TablePage([u8; TABLE_PAGE]);
 #[unsafe(link_section = ".table")]
 #[used]
 static TABLE: TablePage = TablePage([0; TABLE_PAGE]);
-
-const fn phys_of(segment: usize) -> usize {
-    offset_of!(DirectTable, segments) + segment * size_of::<DirectSegment>() + offset_of!(DirectSegment, phys)
-}
 
 macro_rules! entry {
     ($file:literal, $($more:tt)*) => {
@@ -157,11 +150,11 @@ entry!(
     "entry32.s",
     ARGUMENT = const offset_of!(State, argument),
     GATES = const offset_of!(State, gates),
-    TABLES = sym TABLES,
     TABLE = sym TABLE,
-    TEXT_PHYS = const phys_of(0),
-    RODATA_PHYS = const phys_of(1),
-    DATA_PHYS = const phys_of(2),
+    // In what stage0 leaves behind, the tables follow start_info.
+    TABLES = const shared::memory::START_INFO_LEN,
+    PLACES = const offset_of!(DirectTable, places),
+    TO_TRY = const offset_of!(DirectTable, to_try),
 );
 
 /// What the host says about the kernel.

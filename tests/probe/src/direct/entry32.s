@@ -4,6 +4,14 @@
 #
 # EBP = the address of `here`, EDI = that of STATE, from the first instructions on.
 
+# QEMU's TCG notes in the four top entries of PAE that they were used, which no processor does: the bit is reserved there. A
+# hypervisor in it that reads these tables, to emulate an instruction that it intercepts, takes them for broken then.
+    .macro forget_use offset, base
+    .irp entry, 0, 8, 16, 24
+    andl $~0x20, (\offset + \entry)(\base)
+    .endr
+    .endm
+
     .section .text.entry, "ax"
     .balign 4096
     .code32
@@ -21,10 +29,13 @@ here:
     popl ({REGISTERS} + 8 * \number)(%edi)
     .endr
     cld
+    forget_use {TABLES}, %ebx
     movl %cr0, %eax
     movl %eax, {CR0}(%edi)
+    forget_use {TABLES}, %ebx
     movl %cr3, %eax
     movl %eax, {CR3}(%edi)
+    forget_use {TABLES}, %ebx
     movl %cr4, %eax
     movl %eax, {CR4}(%edi)
     .set number, 0
@@ -36,6 +47,7 @@ here:
     sgdt {GDT}(%edi)
     sidt {IDT}(%edi)
     movl ${MSR_EFER}, %ecx
+    forget_use {TABLES}, %ebx
     rdmsr
     movl %eax, {EFER}(%edi)
     movl (%esp), %eax
@@ -64,28 +76,33 @@ here:
     # A write to text at its own address and 1:1, a jump to data, a write below the stack.
     leal {TRIES}(%edi), %edx
     xorl %ecx, %ecx
-    leal (text_start - here)(%ebp), %esi
+    movl ({TABLE} - here + {TO_TRY})(%ebp), %esi
     call try32
-    movl ({TABLE} - here + {TEXT_PHYS})(%ebp), %esi
+    movl ({TABLE} - here + {TO_TRY} + 8)(%ebp), %esi
     call try32
     incl %ecx
-    movl %edi, %esi
+    movl ({TABLE} - here + {TO_TRY} + 16)(%ebp), %esi
     call try32
     decl %ecx
     leal (20 - 64 * 1024 - 1)(%esp), %esi
     call try32
 
-    # Page tables: 1:1 by large pages, but for the image, which keeps its addresses.
-    leal ({TABLES} - here)(%ebp), %esi      # ESI = their address
-    movl %esi, %edx
-    leal (data_start - here)(%ebp), %eax
-    subl %eax, %edx
-    addl ({TABLE} - here + {DATA_PHYS})(%ebp), %edx     # EDX = their place
+    # Page tables, at the bottom of the stack (level 4, level 3, PAE's, four of level 2, the image's): 1:1 by large pages,
+    # but for the image, which keeps its addresses. EDX = ESI = where they are.
+    leal (20 - 64 * 1024)(%esp), %edx
+    movl %edi, %esi
+    movl %edx, %edi
+    xorl %eax, %eax
+    movl $(8 * 1024), %ecx
+    rep stosl
+    movl %esi, %edi
+    movl %edx, %esi
     leal 0x1003(%edx), %eax                 # level 4 -> level 3
     movl %eax, (%esi)
     xorl %ecx, %ecx
     leal 0x3003(%edx), %eax                 # level 3, and that of PAE, -> four of level 2
 1:  movl %eax, 0x1000(%esi,%ecx,8)
+    movl %eax, 0x1020(%esi,%ecx,8)          # and once more 4 GiB above, where no segment is
     andl $~2, %eax
     movl %eax, 0x2000(%esi,%ecx,8)
     addl $0x1002, %eax
@@ -106,13 +123,13 @@ here:
     leal (text_start - here)(%ebp), %ecx
     shrl $12, %ecx
     andl $511, %ecx
-    movl ({TABLE} - here + {TEXT_PHYS})(%ebp), %eax
+    movl ({TABLE} - here + {PLACES})(%ebp), %eax
     leal (rodata_start - here)(%ebp), %ebx
     call map
-    movl ({TABLE} - here + {RODATA_PHYS})(%ebp), %eax
+    movl ({TABLE} - here + {PLACES} + 8)(%ebp), %eax
     leal (data_start - here)(%ebp), %ebx
     call map
-    movl ({TABLE} - here + {DATA_PHYS})(%ebp), %eax
+    movl ({TABLE} - here + {PLACES} + 16)(%ebp), %eax
     leal (data_end - here)(%ebp), %ebx
     call map
 
@@ -129,14 +146,16 @@ here:
     # PAE by the new tables, which execute everything, to go on 1:1; there paging is off for a moment.
     leal 0x2000(%edx), %eax
     movl %eax, %cr3
-    movl ({TABLE} - here + {TEXT_PHYS})(%ebp), %eax
+    movl ({TABLE} - here + {PLACES})(%ebp), %eax
     leal (text_start - here)(%ebp), %ecx
     subl %ecx, %eax
     leal (4f - here)(%ebp,%eax), %eax
     movl %edx, %esi
     jmp *%eax
-4:  movl %cr0, %eax
+4:  forget_use 0x2000, %esi
+    movl %cr0, %eax
     andl $0x7fffffff, %eax
+    forget_use 0x2000, %esi
     movl %eax, %cr0
     movl %esi, %cr3
     movl ${MSR_EFER}, %ecx
@@ -172,6 +191,7 @@ try32:
     ret
 page_fault32:
     popl (%edx)
+    forget_use {TABLES}, %ebx
     movl %cr2, %eax
     movl %eax, 8(%edx)
     movl $1, 16(%edx)

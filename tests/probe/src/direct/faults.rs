@@ -32,9 +32,9 @@ pub(crate) fn dump(state: &State, table: &DirectTable) {
         return state.tries.iter().zip(NAMES).for_each(|(done, name)| print(name, done));
     }
     catch();
-    let (text, data) = (&table.segments[0], &table.segments[2]);
+    let [own, alias, data] = table.to_try;
     let below = state.stack().wrapping_add(USED).wrapping_sub(STACK + 1);
-    let tries = [(text.virt, 0), (text.phys, 0), (data.virt, 1), (below, 0)];
+    let tries = [(own, 0), (alias, 0), (data, 1), (below, 0)];
     for (name, (at, jump)) in NAMES.into_iter().zip(tries) {
         // SAFETY: what does not fault writes a byte that nobody needs any more, or fails the test by a jump to anything.
         let faulted = unsafe { probe_try(at, jump) };
@@ -44,7 +44,7 @@ pub(crate) fn dump(state: &State, table: &DirectTable) {
     }
 }
 
-const NAMES: [&str; 4] = ["write-text", "write-text-1:1", "jump-to-data", "write-below-stack"];
+const NAMES: [&str; 4] = ["write", "write-1:1", "jump", "write-below-stack"];
 
 fn print(name: &str, done: &Try) {
     let (faulted, code, address) = (done.faulted != 0, done.code, done.address);

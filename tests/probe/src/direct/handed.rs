@@ -86,8 +86,10 @@ pub(crate) fn check_segments(state: &State, table: &DirectTable) {
             check(mapped, format_args!("segment[{number}]"), format_args!("mapped at {virt:#x}"));
             continue;
         }
+        // The 32-bit entry's own tables map the image alone where it was linked, and all memory above 4 GiB.
+        let at = if state.width == 32 { segment.phys + (1 << 32) } else { virt };
         // SAFETY: 1. its first and last page lead where it lies, and so do those between; 2. nothing writes to it.
-        let bytes = unsafe { core::slice::from_raw_parts(virt as *const u8, len as usize) };
+        let bytes = unsafe { core::slice::from_raw_parts(at as *const u8, len as usize) };
         let (file, rest) = bytes.split_at(segment.hashed as usize);
         let holds = probe::hash(file) == segment.hash && rest.iter().all(|byte| *byte == 0);
         check(holds, format_args!("segment[{number}]"), format_args!("{len:#x} bytes at {virt:#x}"));

@@ -6,6 +6,9 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
+#[path = "../call.rs"]
+mod call;
+#[cfg(target_os = "none")]
 #[path = "../console.rs"]
 mod console;
 #[cfg(target_os = "none")]

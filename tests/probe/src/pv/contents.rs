@@ -43,6 +43,10 @@ pub(crate) fn kernel(domain: &Domain, state: &State) {
     for (number, segment) in segments(domain).enumerate() {
         bytes(domain, number, &segment);
         bss(domain, number, &segment, state);
+        let linked = table.linked[number];
+        if linked != 0 {
+            self::linked(domain, number, &Segment { paddr: linked, ..segment });
+        }
     }
     gaps(domain, start);
     if table.symbols != 0 {
@@ -61,6 +65,14 @@ fn bytes(domain: &Domain, number: usize, segment: &Segment) {
         format_args!("segment[{number}].bytes"),
         format_args!("{:#x} of {:#x}, hash {:#018x}", segment.hashed, segment.memory_size, found.unwrap_or(0)),
     );
+}
+
+/// The same where the segment was linked; of the image, what is never written.
+fn linked(domain: &Domain, number: usize, segment: &Segment) {
+    let found = Source::Virtual(segment.paddr).hash(domain, segment.hashed);
+    let rest = Source::Virtual(segment.paddr).nonzero(domain, segment.file_size, segment.memory_size);
+    let holds = found == Some(segment.hash) && (number == 0 || rest == Ok(None));
+    check(holds, format_args!("segment[{number}].linked"), format_args!("at {:#x}", segment.paddr));
 }
 
 /// The bytes that are not in the file. The image's the entry has looked at, before they were used.

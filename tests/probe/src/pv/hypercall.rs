@@ -4,6 +4,8 @@
 
 use shared::xen::{DOMID_SELF, HYPERVISOR_MEMORY_OP, HYPERVISOR_SCHED_OP, SCHEDOP_SHUTDOWN};
 
+use crate::call::call;
+
 const GET_DEBUGREG: u64 = 9;
 const UPDATE_VA_MAPPING: u64 = 14;
 const CONSOLE_IO: u64 = 18;
@@ -17,42 +19,16 @@ const UVMF_INVLPG: u64 = 2;
 const SCHEDOP_YIELD: u64 = 0;
 const CONSOLEIO_WRITE: u64 = 0;
 const EVTCHNOP_SEND: u64 = 4;
-const EVTCHNOP_STATUS: u64 = 5;
 const XENMEM_CURRENT_RESERVATION: u64 = 3;
 const XENMEM_MAXIMUM_RESERVATION: u64 = 4;
 const XENMEM_MACHPHYS_MAPPING: u64 = 12;
-const VCPUOP_IS_UP: u64 = 3;
 const VCPUOP_REGISTER_VCPU_INFO: u64 = 10;
 const GNTTABOP_SETUP_TABLE: u64 = 2;
-const GNTTABOP_GET_VERSION: u64 = 10;
 const PHYSDEVOP_SET_IOPL: u64 = 6;
 
 /// MMUEXT_PIN_L1_TABLE; that of level n is n - 1 more.
 const MMUEXT_PIN_L1_TABLE: u32 = 0;
 const MMUEXT_UNPIN_TABLE: u32 = 4;
-
-/// # Safety
-/// The hypercall must not change memory that Rust relies on, but for what its arguments point to.
-unsafe fn call(number: u64, arguments: [u64; 4]) -> i64 {
-    let result;
-    let [first, second, third, fourth] = arguments;
-    // SAFETY: `syscall` in a PV domain's kernel enters Xen, which comes back behind it with RCX and R11 changed, and in debug
-    // builds its argument registers too; the rest is the caller's promise.
-    unsafe {
-        core::arch::asm!(
-            "syscall",
-            inlateout("rax") number => result,
-            inlateout("rdi") first => _,
-            inlateout("rsi") second => _,
-            inlateout("rdx") third => _,
-            inlateout("r10") fourth => _,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack)
-        );
-    }
-    result
-}
 
 /// The address of a structure that Xen reads and writes.
 fn address<T>(argument: &mut T) -> u64 {
@@ -121,27 +97,6 @@ pub(crate) fn send(port: u32) -> i64 {
     unsafe { call(EVENT_CHANNEL_OP, [EVTCHNOP_SEND, address(&mut argument), 0, 0]) }
 }
 
-/// `struct evtchn_status`.
-#[repr(C)]
-#[derive(Default)]
-pub(crate) struct EventStatus {
-    domain: u16,
-    port: u32,
-    /// 0 closed, 1 unbound, 2 interdomain, 3 pirq, 4 virq, 5 ipi.
-    pub(crate) status: u32,
-    /// Which vCPU is notified.
-    pub(crate) vcpu: u32,
-    other: [u32; 2],
-}
-
-/// The state of an event channel; `None` where there is no such port.
-pub(crate) fn event_status(port: u32) -> Option<EventStatus> {
-    let mut argument = EventStatus { domain: DOMID_SELF, port, ..EventStatus::default() };
-    // SAFETY: Xen writes the argument.
-    let result = unsafe { call(EVENT_CHANNEL_OP, [EVTCHNOP_STATUS, address(&mut argument), 0, 0]) };
-    (result == 0).then_some(argument)
-}
-
 /// Frames that the domain has, and may have.
 pub(crate) fn reservations() -> [i64; 2] {
     [XENMEM_CURRENT_RESERVATION, XENMEM_MAXIMUM_RESERVATION].map(|command| {
@@ -170,12 +125,6 @@ pub(crate) fn machphys() -> MachPhys {
     argument
 }
 
-/// 1 if a vCPU is up, 0 if it is down, negative if there is none of that number.
-pub(crate) fn vcpu_is_up(vcpu: u32) -> i64 {
-    // SAFETY: no memory is involved.
-    unsafe { call(VCPU_OP, [VCPUOP_IS_UP, u64::from(vcpu), 0, 0]) }
-}
-
 /// Moves vCPU 0's part of shared_info to the beginning of the machine frame; works once in a domain's life.
 pub(crate) fn register_vcpu_info(frame: u64) -> i64 {
     let mut argument = [frame, 0];
@@ -187,16 +136,6 @@ pub(crate) fn register_vcpu_info(frame: u64) -> i64 {
 pub(crate) fn debug_register(number: u64) -> i64 {
     // SAFETY: no memory is involved.
     unsafe { call(GET_DEBUGREG, [number, 0, 0, 0]) }
-}
-
-/// The version of the grant table's entries, or an error.
-pub(crate) fn grant_version() -> i64 {
-    let mut argument = [u32::from(DOMID_SELF), 0];
-    // SAFETY: Xen writes the argument: a domain's number and the version.
-    match unsafe { call(GRANT_TABLE_OP, [GNTTABOP_GET_VERSION, address(&mut argument), 1, 0]) } {
-        0 => i64::from(argument[1]),
-        error => error,
-    }
 }
 
 /// The machine frame of the grant table's first page.

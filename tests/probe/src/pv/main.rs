@@ -10,6 +10,8 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
+mod call;
+#[cfg(target_os = "none")]
 mod console;
 #[cfg(target_os = "none")]
 mod contents;
@@ -25,6 +27,9 @@ mod fields;
 mod frames;
 #[cfg(target_os = "none")]
 mod hypercall;
+#[cfg(target_os = "none")]
+#[path = "../keeps.rs"]
+mod keeps;
 #[cfg(target_os = "none")]
 mod memory;
 #[cfg(target_os = "none")]

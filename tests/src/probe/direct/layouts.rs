@@ -5,7 +5,7 @@ use pack::build::{Module, Request};
 use shared::format::Codec;
 use shared::memory::{GIB, MIB};
 
-use super::{Direct, Other};
+use super::{Direct, Kernel, Other};
 use crate::probe::{self, Class, Content};
 use crate::{Machine, stage0};
 
@@ -48,14 +48,15 @@ impl Direct {
 /// A machine of 256 MiB that starts the kernel from a pack, which has two modules and a command line.
 ///
 /// # Errors
-/// Where the kernel cannot be built, packed, or written.
-pub fn machine(tier: &str, layout: &Direct) -> Result<Machine> {
-    let mut request = Request::new(layout.name, layout.elf()?);
+/// Where the kernel cannot be packed, or the pack not be written.
+pub fn machine(tier: &str, kernel: &Kernel) -> Result<Machine> {
+    let mut request = Request::new(kernel.name, kernel.elf.clone());
+    request.decisions = kernel.decisions;
     request.settings.codec = Codec::Lz4;
     request.cmdline = Some("first second".to_owned());
     let modules = [(5000, 1), (100_000, 2)].map(|(size, seed)| probe::module(size, Content::Noise(seed)));
     request.modules = modules.into_iter().map(|content| Module { name: "module".to_owned(), content }).collect();
-    let built = request.build(&|_| ()).with_context(|| format!("probe layout {}", layout.name))?;
-    let pack = probe::file(&format!("{tier}-{}.pack", layout.name), &built.pack)?;
-    Ok(Machine::new(format!("{tier}-{}", layout.name), stage0::file()?).initrd(pack))
+    let built = request.build(&|_| ()).with_context(|| format!("probe layout {}", kernel.name))?;
+    let pack = probe::file(&format!("{tier}-{}.pack", kernel.name), &built.pack)?;
+    Ok(Machine::new(format!("{tier}-{}", kernel.name), stage0::file()?).initrd(pack))
 }

@@ -1,18 +1,22 @@
 //! Kernels for the direct protocol: the probe's three segments, each at a place of its own, and others with them.
 
+mod draw;
 mod elf;
 mod layouts;
 mod promises;
+mod solaris;
 
-use std::path::PathBuf;
-
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use object::elf::{PF_R, PF_W, PF_X};
 use probe::{DirectSegment, DirectTable, TABLE_PAGE};
+use shared::kernel::{Decisions, Protocol};
+use shared::memory::{Phys, PhysRange};
 use zerocopy::IntoBytes;
 
+pub use draw::drawn;
 pub use layouts::{layouts, machine};
-pub use promises::check;
+pub use promises::{CR4_MCE, check};
+pub use solaris::solaris;
 
 use super::image::{self, DirectImage};
 use super::{Class, Content};
@@ -34,6 +38,40 @@ pub struct Direct {
     pub reversed: bool,
     /// Whether `e_entry` is physical.
     pub physical: bool,
+}
+
+/// Where in the image a 32-bit kernel is entered.
+const ENTRY_32: u64 = 0x1000;
+
+/// A kernel, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Its name.
+    pub name: &'static str,
+    /// Its ELF file.
+    pub elf: Vec<u8>,
+    /// What is decided when it is packed.
+    pub decisions: Decisions,
+    /// How wide it is.
+    pub class: Class,
+    physical: bool,
+    to_try: [u64; 3],
+    loads: Vec<Load>,
+}
+
+impl Kernel {
+    /// Whether a segment's place, and whether one's address, is where `range` is.
+    pub fn collides(&self, range: PhysRange) -> [bool; 2] {
+        let place = |load: &Load| (load.phys, load.memory_size);
+        let shadow = |load: &Load| (load.virt, load.memory_size);
+        let meets = |(start, len)| PhysRange::sized(Phys(start), len).is_ok_and(|other| other.overlaps(&range));
+        [self.loads.iter().map(place).any(meets), self.loads.iter().map(shadow).any(meets)]
+    }
+}
+
+/// The protocol, and nothing else.
+fn direct() -> Decisions {
+    Decisions { protocol: Some(Protocol::Direct), ..Decisions::default() }
 }
 
 /// A segment besides the image.
@@ -76,39 +114,31 @@ impl Direct {
         self
     }
 
-    /// Writes the kernel to the target folder.
-    ///
-    /// # Errors
-    /// Where the probe cannot be compiled, the layout makes no ELF, or the file cannot be written.
-    pub fn build(&self) -> Result<PathBuf> {
-        super::file(&format!("{}.elf", self.name), &self.elf()?)
-    }
-
-    /// The kernel's file.
+    /// The kernel.
     ///
     /// # Errors
     /// Where the probe cannot be compiled, or the layout makes no ELF.
-    pub fn elf(&self) -> Result<Vec<u8>> {
-        let image = image::direct(self.virt)?;
-        let mut loads = self.loads(&image);
-        let mut table = DirectTable { segment_count: loads.len() as u64, ..DirectTable::default() };
-        table.name[..self.name.len()].copy_from_slice(self.name.as_bytes());
-        for (number, (segment, load)) in table.segments.iter_mut().zip(&loads).enumerate() {
-            // The table is among the constants, and the data are written.
-            let hashed = if matches!(number, 1 | 2) { 0 } else { load.file.len() };
-            let (virt, phys, memory_size) = (load.virt, load.phys, load.memory_size);
-            let hash = probe::hash(&load.file[..hashed]);
-            *segment = DirectSegment { virt, phys, memory_size, hashed: hashed as u64, hash };
-        }
-        let constants = &mut loads[1].file;
-        let page = constants.len().checked_sub(TABLE_PAGE).context("the image has no table")?;
-        constants[page..][..size_of::<DirectTable>()].copy_from_slice(table.as_bytes());
+    pub fn kernel(&self) -> Result<Kernel> {
+        let mut loads = self.loads(&image::direct(self.virt)?);
+        let [text, constants, data, ..] = loads.as_slice() else { bail!("an image of three parts") };
+        let table = DirectTable {
+            places: [text.phys, constants.phys, data.phys],
+            to_try: [text.virt, text.phys, data.virt],
+            ..DirectTable::default()
+        };
+        // The table is among the constants, and the data are written.
+        let page = constants.file.len().checked_sub(TABLE_PAGE).context("the image has no table")?;
+        let table = filled(table, self.name, &loads, &[1, 2]);
+        loads[1].file[page..][..size_of::<DirectTable>()].copy_from_slice(table.as_bytes());
         let entry = if self.physical { self.places[0] } else { self.virt };
-        let entry = entry + if self.class == Class::Elf64 { 0 } else { 0x1000 };
+        let entry = entry + if self.class == Class::Elf64 { 0 } else { ENTRY_32 };
+        let mut ordered = loads.clone();
         if self.reversed {
-            loads.reverse();
+            ordered.reverse();
         }
-        elf::write(self.class, entry, &loads)
+        let elf = elf::write(self.class, entry, &ordered)?;
+        let (name, class, physical, to_try) = (self.name, self.class, self.physical, table.to_try);
+        Ok(Kernel { name, class, physical, decisions: direct(), to_try, elf, loads })
     }
 
     fn loads(&self, image: &DirectImage) -> Vec<Load> {
@@ -128,4 +158,17 @@ impl Direct {
         });
         parts.chain(others).collect()
     }
+}
+
+/// The table, which tells of the segments; those whose numbers are in `unhashed` are not what they were.
+fn filled(mut table: DirectTable, name: &str, loads: &[Load], unhashed: &[usize]) -> DirectTable {
+    table.name[..name.len()].copy_from_slice(name.as_bytes());
+    table.segment_count = loads.len() as u64;
+    for (number, (segment, load)) in table.segments.iter_mut().zip(loads).enumerate() {
+        let hashed = if unhashed.contains(&number) { 0 } else { load.file.len() };
+        let (virt, phys, memory_size) = (load.virt, load.phys, load.memory_size);
+        let hash = probe::hash(&load.file[..hashed]);
+        *segment = DirectSegment { virt, phys, memory_size, hashed: hashed as u64, hash };
+    }
+    table
 }

@@ -1,17 +1,14 @@
 //! The long form of tier T4: domains drawn at random, each started by xl itself and by stage0 from a pack, and compared; and a
 //! Linux that is rebooted, saved and restored, with stage0 and without it.
-//!
-//! `soak_domains [PAIRS [SEED]]`: 40 pairs and seed 1 unless others are given. Ends with status 1 if anything differs.
 
 use std::env;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use fastrand::Rng;
 use harness::linux::Packed;
 use harness::probe::{Case, Content, Extra, Layout, Pv, differ};
 use harness::tier4::{self, Act, Domain, Kind, Pair, Release};
-use harness::trial::Trouble;
+use harness::trial::{self, Trouble, check};
 use harness::{Exit, Machine, Outcome, initrd, kernels, linux, stage0};
 use pack::compress::Settings;
 use shared::format::Codec;
@@ -20,35 +17,22 @@ use shared::memory::MIB;
 /// Pairs of one boot of Xen.
 const BATCH: usize = 20;
 
-fn main() -> ExitCode {
-    let mut numbers = env::args().skip(1).map(|word| word.parse::<u64>());
-    let (pairs, seed) = (numbers.next().unwrap_or(Ok(40)), numbers.next().unwrap_or(Ok(1)));
-    let (Ok(pairs), Ok(seed)) = (pairs, seed) else {
-        eprintln!("usage: soak_domains [PAIRS [SEED]]");
-        return ExitCode::from(2);
-    };
-    match soak(usize::try_from(pairs).unwrap_or(usize::MAX), seed) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(failed) => {
-            println!("{failed} failed");
-            ExitCode::FAILURE
-        }
-        Err(Trouble::Missing(missing)) => {
-            eprintln!("{missing}");
-            ExitCode::FAILURE
-        }
-        Err(Trouble::Failed(message)) => {
-            eprintln!("{message}");
-            ExitCode::FAILURE
-        }
-    }
+fn main() {
+    trial::main(vec![
+        trial::test("domains_drawn_at_random_are_equal_to_a_direct_start", drawn),
+        trial::test("a_linux_lives_on_as_without_stage0", live_on),
+    ]);
 }
 
-/// How many failed.
-fn soak(pairs: usize, seed: u64) -> Result<usize, Trouble> {
-    let mut rng = Rng::with_seed(seed);
-    let drawn: Vec<Pair> = (0..pairs).map(|number| draw(&mut rng, number)).collect();
-    let mut failed = 0;
+/// A number from the environment.
+fn number(name: &str, usual: u64) -> u64 {
+    env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+fn drawn() -> Result<(), Trouble> {
+    let mut rng = Rng::with_seed(number("MSTRAP_SEED", 1));
+    let drawn: Vec<Pair> = (0..number("SOAK_PAIRS", 40)).map(|number| draw(&mut rng, number)).collect();
+    let mut failed = Vec::new();
     for batch in drawn.chunks(BATCH) {
         let mut domains = Vec::new();
         for pair in batch {
@@ -57,25 +41,20 @@ fn soak(pairs: usize, seed: u64) -> Result<usize, Trouble> {
         let outcomes = tier4::run(Release::Trixie, &domains)?;
         let outcomes: &[[Outcome; 2]] = outcomes.as_chunks().0;
         for (pair, [direct, packed]) in batch.iter().zip(outcomes) {
-            let result = pair.check(direct, packed);
             let Case { layout, memory_mib, module, .. } = &pair.case;
-            let verdict = result.as_ref().map_or_else(|error| format!("{error:#}"), |()| "equal".to_owned());
-            println!("{} {layout:x?}, module {module:?}, {memory_mib} MiB: {verdict}", pair.tier);
-            failed += usize::from(result.is_err());
+            println!("{} {layout:x?}, module {module:?}, {memory_mib} MiB", pair.tier);
+            failed.extend(pair.check(direct, packed).err().map(|error| format!("{layout:x?}: {error:#}")));
         }
     }
-    Ok(failed + live_on()?)
+    check(failed.is_empty(), failed.join("\n"))
 }
 
 /// A kernel, and a domain for it.
-fn draw(rng: &mut Rng, number: usize) -> Pair {
+fn draw(rng: &mut Rng, number: u64) -> Pair {
     let name: &'static str = format!("soak-{number}").leak();
     let extra = |rng: &mut Rng, at: u64| {
         let size = rng.u64(1..4 * MIB);
-        Extra {
-            memory_size: size + rng.u64(0..4 * MIB),
-            ..Extra::whole(at, size as usize, Content::Noise(number as u64))
-        }
+        Extra { memory_size: size + rng.u64(0..4 * MIB), ..Extra::whole(at, size as usize, Content::Noise(number)) }
     };
     let module = rng.bool().then(|| rng.usize(24..24 << 20));
     let memory_mib = rng.u64(128..512);
@@ -120,28 +99,33 @@ fn draw(rng: &mut Rng, number: usize) -> Pair {
     }
 }
 
-/// A Linux of both kinds, started by xl and by stage0, rebooted and saved.
-fn live_on() -> Result<usize, Trouble> {
+/// A Linux of both kinds, started by xl and by stage0, rebooted and saved; and, by stage0, with more memory than stage0 reaches.
+fn live_on() -> Result<(), Trouble> {
     let kernel = kernels::with(&["CONFIG_XEN_PV", "CONFIG_XEN_PVH"])?;
-    let cmdline = format!("console=hvc0 quiet panic=-1 {}", initrd::STAY);
+    let cmdline = "console=hvc0 quiet panic=-1";
     let settings = Settings { codec: Codec::Lz4, ..Settings::default() };
-    let packed = Packed::new("soak-linux", kernel, cmdline.clone(), settings)?;
+    let packed = Packed::new("soak-linux", kernel, cmdline.to_owned(), settings)?;
     let ramdisk = linux::folder()?.join("soak-linux.cpio");
     std::fs::write(&ramdisk, initrd::small()?)?;
     let (mut domains, stage0) = (Vec::new(), stage0::file()?);
     for (act, word) in [(Act::Reboot, "reboot"), (Act::Save, "save")] {
         for kind in Kind::ALL {
             let name = |how| format!("soak-linux-{}-{word}-{how}", kind.word());
-            let direct = Machine::new(name("direct"), &packed.kernel.vmlinuz).initrd(&ramdisk).append(&cmdline);
-            let packed = Machine::new(name("packed"), &stage0).initrd(&packed.file);
+            let direct = Machine::new(name("direct"), &packed.kernel.vmlinuz).initrd(&ramdisk);
+            let direct = direct.append(format!("{cmdline} {}", initrd::STAY));
+            let packed = Machine::new(name("packed"), &stage0).initrd(&packed.file).append(initrd::STAY);
             domains.extend(
                 [direct, packed].map(|machine| Domain::new(kind, machine.limit(Duration::from_secs(150))).act(act)),
             );
         }
     }
+    let large = Kind::ALL.map(|kind| {
+        let machine = Machine::new(format!("soak-linux-{}-large", kind.word()), &stage0).initrd(&packed.file);
+        Domain::new(kind, machine.memory(5 << 10).limit(Duration::from_secs(150)))
+    });
+    domains.extend(large);
     let outcomes = tier4::run(Release::Trixie, &domains)?;
-    for outcome in &outcomes {
-        println!("{}: {}", outcome.name, outcome.exit);
-    }
-    Ok(outcomes.iter().filter(|outcome| outcome.exit != Exit::PowerOff).count())
+    let ended = |outcome: &Outcome| outcome.ended(&Exit::PowerOff).and_then(|()| outcome.guest()).err();
+    let failed: Vec<String> = outcomes.iter().filter_map(ended).collect();
+    check(failed.is_empty(), failed.join("\n"))
 }

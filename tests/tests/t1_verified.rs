@@ -1,0 +1,39 @@
+//! T1 and T2: only the pack that was meant is started, and what was started is accounted for.
+
+use harness::trial::{self, Trouble, check};
+use harness::verified::{self, MeasuredLinux, Verified};
+use harness::{Exit, Outcome, probe, stage0, tier2};
+
+fn main() {
+    trial::main(vec![
+        trial::test("t1_what_is_not_signed_required_or_whole_is_refused_and_the_rest_accounted_for", plain),
+        trial::test("t1_a_linux_reads_what_was_measured", linux),
+        trial::test("t2_the_same_under_xen_emulation", under_xen),
+    ]);
+}
+
+fn plain() -> Result<(), Trouble> {
+    for domain in verified::domains("t1-verified")? {
+        let outcome = domain.machine.run()?;
+        domain.check(&outcome)?;
+        let expected = if domain.starts() { probe::EXIT_OK } else { stage0::EXIT_ERROR };
+        outcome.ended(&Exit::Debug(expected))?;
+    }
+    Ok(())
+}
+
+/// All in one go, as the emulation may have to be started first.
+fn linux() -> Result<(), Trouble> {
+    let linux = MeasuredLinux::new("t1-verified-linux", "ttyS0")?;
+    let outcome = linux.machine.run()?;
+    linux.check(&outcome)?;
+    Ok(outcome.ended(&Exit::PowerOff)?)
+}
+
+fn under_xen() -> Result<(), Trouble> {
+    let domains = verified::domains("t2-verified")?;
+    let machines: Vec<_> = domains.iter().map(|domain| domain.machine.clone()).collect();
+    let outcomes: Vec<Outcome> = tier2::run(&machines)?;
+    check(outcomes.len() == domains.len(), "expected as many outcomes as machines")?;
+    domains.iter().zip(&outcomes).try_for_each(|(domain, outcome)| Ok(Verified::check(domain, outcome)?))
+}
