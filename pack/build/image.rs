@@ -2,11 +2,8 @@
 //! need. stage0/stage0.ld says where everything is.
 
 use object::elf::{ET_EXEC, FileHeader64, PT_LOAD, ProgramHeader64, SymbolSection};
-use object::read::elf::{FileHeader, ProgramHeader};
+use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::{LittleEndian, pod};
-
-/// Most bytes that the file may have: what stage0.ld keeps for it in memory.
-const MAX_FILE: usize = 128 << 10;
 
 /// How hard the packer tries, of 9: higher levels gain a hundred bytes and take minutes.
 const LEVEL: u8 = 4;
@@ -28,8 +25,9 @@ pub(crate) fn packed(linked: &[u8]) -> Result<Vec<u8>, String> {
     let mut image = first.data(LittleEndian, linked).map_err(|()| "stage0's file is cut off")?.to_vec();
     image.extend(packed);
     let len = image.len();
-    if len > MAX_FILE {
-        return Err(format!("stage0's file has {len} bytes, expected at most {MAX_FILE}"));
+    let most = room(linked, first).ok_or("stage0 has no .bss behind its file")?;
+    if len as u64 > most {
+        return Err(format!("stage0's file has {len} bytes, expected at most {most}"));
     }
     let e = LittleEndian;
     first.p_filesz.set(e, len as u64);
@@ -39,7 +37,9 @@ pub(crate) fn packed(linked: &[u8]) -> Result<Vec<u8>, String> {
     header.e_shoff.set(e, 0);
     header.e_shnum.set(e, 0);
     header.e_shstrndx.set(e, SymbolSection(0));
-    let heads = [pod::bytes_of(&header), pod::bytes_of_slice(&segments)].concat();
+    let mut heads = [pod::bytes_of(&header), pod::bytes_of_slice(&segments)].concat();
+    // The body's is gone.
+    heads.resize(heads.len() + size_of::<Segment>(), 0);
     image[..heads.len()].copy_from_slice(&heads);
     Ok(image)
 }
@@ -54,4 +54,12 @@ fn read(linked: &[u8]) -> Option<(Header, Vec<Segment>)> {
         && segments.first().is_some_and(|first| is_load(first) && first.p_offset(LittleEndian) == 0)
         && segments.last().is_some_and(is_load);
     fits.then_some((header, segments))
+}
+
+/// Most bytes that the file may have: what stage0.ld keeps for it in memory, in front of what is written.
+fn room(linked: &[u8], first: &Segment) -> Option<u64> {
+    let header = Header::parse(linked).ok()?;
+    let sections = header.sections(LittleEndian, linked).ok()?;
+    let (_, bss) = sections.section_by_name(LittleEndian, b".bss")?;
+    bss.sh_addr(LittleEndian).checked_sub(first.p_vaddr(LittleEndian))
 }

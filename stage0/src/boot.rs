@@ -7,8 +7,8 @@ use shared::format::{MAX_MANIFEST_LEN, Manifest};
 use shared::kernel::{Decisions, Kernel, Name, Plan, PlanError, Protocol, PvLayout};
 use shared::measure::{self, Hex, Measured, Short};
 use shared::memory::{
-    Arrangement, Builder, Direct, Found, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started, VIEW_LEN, Virt, Wanted,
-    arrange, first_scratch, memory_need, scratch_len, shifted,
+    Arrangement, Builder, Direct, Found, Holder, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started, VIEW_LEN, Virt,
+    Wanted, arrange, first_scratch, memory_need, scratch_len, shifted,
 };
 use shared::pv::{PvDomain, PvWanted, StartOfDay, pv_memory_need};
 use shared::trust::{TrustSlot, check_required};
@@ -174,13 +174,13 @@ pub fn load<'m, M: Machine + ?Sized>(
     let areas = start_of_day.as_ref().map(StartOfDay::areas);
     let kernel_areas = areas.as_deref().unwrap_or(&plan.areas);
     let arrangement = arrange(&found, &Wanted { kernel: kernel_areas, ..wanted });
-    let arrangement = arrangement.map_err(|error| too_small().unwrap_or(error.into()))?;
+    let mut arrangement = arrangement.map_err(|error| too_small().unwrap_or(error.into()))?;
     move_all(machine, &found, &arrangement, meter)?;
     let mut ramdisk = Ramdisk { base: arrangement.pack.start() };
     place(machine.memory(), &mut ramdisk, &manifest, &plan, arrangement.shift, meter)?;
     let log =
         stage0.map(|stage0| measure(machine.memory(), domain, &manifest, &ramdisk, &cmdline, &stage0)).transpose()?;
-    let rsdp = rsdp_for(machine.memory(), domain, &kernel, &arrangement);
+    let rsdp = rsdp_for(machine.memory(), domain, &kernel, &mut arrangement);
     let (linux, name) = (kernel.xen.is_linux(), kernel.xen.guest_os);
     Ok(Loaded { manifest, plan, arrangement, cmdline, name, linux, log, start_of_day, rsdp })
 }
@@ -231,7 +231,12 @@ fn start_of_day(
 
 fn find_pack(domain: &Domain<'_>) -> Result<PhysRange, Error> {
     let pack = domain.handed.modules.first().ok_or(Error::NoPack)?.range;
-    if pack.start().is_aligned(PAGE_SIZE) { Ok(pack) } else { Err(Error::PackUnaligned { start: pack.start() }) }
+    if !pack.start().is_aligned(PAGE_SIZE) {
+        return Err(Error::PackUnaligned { start: pack.start() });
+    }
+    // The window of a PV domain shows its RAM and nothing else.
+    let is_shown = domain.pv.is_none() || pack.page_hull().is_ok_and(|pages| domain.ram.covers(&pages));
+    if is_shown { Ok(pack) } else { Err(Error::PackUnreachable { start: pack.start(), len: pack.len() }) }
 }
 
 /// Copies and checks the manifest of the pack that lies at `pack`.
@@ -321,13 +326,13 @@ const LINUX_RSDP: Phys = Phys(MIB - 64);
 
 /// Where the kernel finds ACPI's root pointer: where the builder has it, but for a Linux that would not look there, if the place
 /// for that is RAM and nobody's.
-fn rsdp_for<M: Memory>(memory: &mut M, domain: &Domain<'_>, kernel: &Kernel, arrangement: &Arrangement) -> Phys {
+fn rsdp_for<M: Memory>(memory: &mut M, domain: &Domain<'_>, kernel: &Kernel, arrangement: &mut Arrangement) -> Phys {
     let handed = domain.handed.rsdp;
     let looks = kernel.xen.guest_os == "linux" && !kernel.xen.features.takes_any_rsdp();
     let is_found = (FIRMWARE.0..FIRMWARE.1).contains(&handed);
     let Some(from) = rsdp(domain.handed).filter(|_| looks && !is_found) else { return handed };
     let to = PhysRange::sized(LINUX_RSDP, from.len()).unwrap_or_default();
-    let is_free = domain.ram.covers(&to) && arrangement.claims.held(&to).is_none();
+    let is_free = arrangement.claims.claim_ram(&domain.ram, to, Holder::Rsdp).is_ok();
     match is_free.then(|| memory.pair(from, to)).flatten() {
         Some((from, to)) => to.copy_from_slice(from),
         None => return handed,

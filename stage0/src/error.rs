@@ -95,7 +95,7 @@ impl fmt::Display for Error {
         match self {
             Self::NoPack => f.write_str("no pack: modules, expected a pack as the first (the ramdisk), found none"),
             Self::PackUnreachable { start, len } => {
-                write!(f, "memory out of reach: the pack, expected below 4 GiB, found {len:#x} bytes at {start}")
+                write!(f, "memory out of reach: the pack, expected RAM below 4 GiB, found {len:#x} bytes at {start}")
             }
             Self::PackUnaligned { start } => {
                 write!(f, "pack is not aligned: builder, expected a multiple of {PAGE_SIZE:#x}, found {start}")

@@ -4,12 +4,14 @@ mod pv;
 
 use core::arch::x86_64::__cpuid;
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use pv::pv;
 use shared::cmdline;
 use shared::direct::Map;
+use shared::format::MAX_MEMBERS;
 use shared::kernel::{Class, Entry, Protocol};
-use shared::memory::{Builder, MIB, Phys, PhysRange, Virt};
+use shared::memory::{Builder, MAX_MODULES, MIB, Phys, PhysRange, Virt};
 
 use crate::boot::{self, Domain, Loaded, ManifestCopy};
 use crate::entry;
@@ -32,6 +34,9 @@ type Guest = dyn Machine<Memory = PhysicalMemory, Clock = TimeStampCounter>;
 #[cfg_attr(target_os = "none", unsafe(link_section = ".bss.manifest"))]
 static mut MANIFEST: ManifestCopy = [0; _];
 static mut HANDED: Handed = Handed::EMPTY;
+
+/// Whether something has gone wrong already.
+static FAILING: AtomicBool = AtomicBool::new(false);
 
 /// The room in these.
 ///
@@ -66,15 +71,16 @@ struct Ready {
 
 fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &mut Handed) -> Result<Ready, Error> {
     let xen = Xen::find();
-    if let Some(xen) = xen {
-        pvh::set_console(xen);
-    }
+    let ring = xen.and_then(pvh::set_console);
     let mut meter = Meter::new(machine.clock(), fault::enter);
     let ask = |memmap: &mut _| xen.is_some_and(|xen| xen.memory_map(memmap));
     meter.measure(Phase::Find, 0, || handed.read(machine.memory(), start_info, ask))?;
     let handed = &*handed;
     let options = cmdline::options(&handed.cmdline)?;
     let ram = handed.ram()?;
+    if ring.is_some_and(|ring| ram.overlaps(&ring)) {
+        pvh::forget_console();
+    }
     let builder = if xen.is_some() { Builder::Xen } else { Builder::Qemu };
     let image = machine.image();
     let (trust, file, gib_pages) = (&entry::trust(), entry::file(), gib_pages());
@@ -90,7 +96,7 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
     if options.timing {
         report_times(&meter, machine.clock().now().wrapping_sub(entry::started()));
     }
-    pvh::leave();
+    pvh::leave(&domain.ram);
     Ok(ready)
 }
 
@@ -121,13 +127,16 @@ fn hand_over(machine: &mut Pvh, domain: &Domain<'_>, loaded: &Loaded<'_>, entry:
         // All of the block is below 4 GiB.
         registers = Registers::direct(entry, wide, tables.0 as u32, stack.0 as u32);
     }
-    let modules: heapless::Vec<Module<'_>, 80> = loaded.modules(handed).collect();
+    let modules: heapless::Vec<Module<'_>, MAX_HANDED> = loaded.modules(handed).collect();
     let (modules, reserved) = (modules.iter().copied(), block.range());
     let handover = PvhHandover { handed, modules, cmdline: &loaded.cmdline, rsdp: loaded.rsdp, reserved };
     handover::write_start_info(memory, start_info, &handover)?;
     handover::pvh::write_trampoline(memory, trampoline, registers)?;
     Ok(Ready { trampoline, start_info: start_info.start() })
 }
+
+/// Modules that a kernel is handed at most: the pack's, the log of measurements, the builder's.
+const MAX_HANDED: usize = MAX_MEMBERS as usize + 1 + MAX_MODULES;
 
 /// One line: ticks and bytes of each phase, and ticks in all.
 fn report_times(meter: &Meter<impl Clock>, total: u64) {
@@ -146,6 +155,9 @@ fn say(quiet: bool, line: fmt::Arguments<'_>) {
 
 /// Reports what is wrong, on every console, and ends the domain.
 pub fn fail(error: &dyn fmt::Display) -> ! {
-    let _ = writeln!(Console, "stage0: error: {error}");
+    // An exception while this is reported is one more.
+    if !FAILING.swap(true, Ordering::Relaxed) {
+        let _ = writeln!(Console, "stage0: error: {error}");
+    }
     shutdown::failed()
 }

@@ -20,7 +20,7 @@ pub fn file() -> Result<PathBuf> {
     crate::probe::file("stage0", EMBEDDED)
 }
 
-/// Where a builder loads stage0: its file's bytes, its stack and its tables.
+/// Where a builder loads stage0: its file's bytes, its stack and its tables, and room for its unpacked code.
 ///
 /// # Errors
 /// Where the file is no ELF with one PT_LOAD, as stage0 is.

@@ -8,7 +8,7 @@ use harness::{Exit, Machine, stage0};
 use object::LittleEndian;
 use object::elf::{FileHeader64, PT_LOAD, PT_NOTE, ProgramHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
-use pack::stage0::EMBEDDED;
+use pack::stage0::{EMBEDDED, MAX_STAGE0};
 use shared::memory::MIB;
 
 /// The code that moves stage0, in the order of its bytes (platform/pvh.rs: mov r8, rcx; mov rcx, rdx; rep movsq; mov cr3, r8; ret),
@@ -44,7 +44,7 @@ fn main() {
         trial::test("the_image_is_one_segment_and_its_notes", shape),
         trial::test("the_image_is_small", || {
             let len = EMBEDDED.len();
-            check(len <= 128 << 10, format!("expected at most 128 KiB, found {len} bytes"))
+            check(len as u64 <= MAX_STAGE0, format!("expected at most {MAX_STAGE0} bytes, found {len}"))
         }),
         trial::test("the_image_names_no_folder_of_the_machine_that_built_it", no_paths),
         trial::test("the_image_has_no_multiboot_magic", no_multiboot),

@@ -51,7 +51,7 @@ pub fn scratch_len(codecs: impl Iterator<Item = Codec>) -> u64 {
 pub struct Found<'a> {
     /// The domain's RAM.
     pub ram: &'a Ram,
-    /// stage0's image with its stack and tables.
+    /// stage0's image with its unpacked code, stack and tables.
     pub stage0: PhysRange,
     /// The pack, up to its last page's end.
     pub pack: PhysRange,

@@ -10,7 +10,7 @@ const MAX_CLAIMS: usize = 160;
 /// Who may hold memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {
-    /// stage0's image: its file bytes, stack and tables.
+    /// stage0's image: its file's bytes, its code as it was unpacked, stack and tables.
     Stage0,
     /// The page tables on which stage0 runs while it loads.
     PageTables,

@@ -190,7 +190,7 @@ impl StartOfDay {
     ) -> Result<(), PvError> {
         let meets_segment = |(virt, memory): &(Virt, PhysRange)| meets(*virt, memory.len(), at, len);
         // The linear mapping begins above.
-        if !exist(at, len) || at.0 + len > pv.virt_base.0 || pv.segments.iter().any(meets_segment) {
+        if !exist(at, len) || len > pv.virt_base.0.saturating_sub(at.0) || pv.segments.iter().any(meets_segment) {
             return Err(PvError::BeyondAddresses { base: at, used: len });
         }
         let tables_len = self.tables.missing(at, len) * PAGE_SIZE;

@@ -1,6 +1,7 @@
 use core::arch::global_asm;
 
 use shared::memory::{Phys, PhysRange, Virt, VirtRange};
+use shared::trust::TrustSlot;
 use x86::controlregs::{Cr0, Cr4};
 
 use crate::platform::fault::{CODE_32, CODE_64, DATA};
@@ -27,6 +28,7 @@ static mut ENTRY_TABLES: EntryTables = EntryTables([[0; 512]; TABLE_PAGES]);
 global_asm!(
     include_str!("pvh.s"),
     virt_base = const VIRT_BASE,
+    trust_offset = const TrustSlot::OFFSET,
     tables = sym ENTRY_TABLES,
     window_slot = const WINDOW.0 >> 39 & 511,
     main = sym super::main_pvh,

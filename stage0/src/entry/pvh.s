@@ -13,6 +13,12 @@
 .set LARGE, 0x83                # present, writable, 2 MiB
 .set TABLE, 0x03                # present, writable
 
+# What stage0.ld compares with its own numbers.
+.global stage0_virt_base
+.set stage0_virt_base, {virt_base}
+.global stage0_trust_offset
+.set stage0_trust_offset, {trust_offset}
+
 .section .text.entry, "ax"
 .code32
 .global stage0_pvh_entry

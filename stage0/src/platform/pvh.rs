@@ -3,7 +3,7 @@
 use core::arch::naked_asm;
 use core::ptr;
 
-use shared::memory::{Arrangement, GIB, PAGE_SIZE, Phys, PhysRange, VIEW_LEN};
+use shared::memory::{Arrangement, GIB, PAGE_SIZE, Phys, PhysRange, Ram, VIEW_LEN};
 use shared::xen::{HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN};
 
 use super::clock::TimeStampCounter;
@@ -41,27 +41,35 @@ impl Pvh {
     }
 }
 
-/// Finds the ring that the toolstack made for the domain's console, for lines of stage0. The initial domain has none.
-pub fn set_console(xen: Xen) {
+/// Finds the ring that the toolstack made for the domain's console, for lines of stage0; gives its page. The initial domain has
+/// none.
+pub fn set_console(xen: Xen) -> Option<PhysRange> {
     let (frame, port) = (xen.hvm_param(HVM_PARAM_CONSOLE_PFN), xen.hvm_param(HVM_PARAM_CONSOLE_EVTCHN));
-    let Some((frame, port)) = frame.zip(port).filter(|(frame, port)| *frame != 0 && *port != 0) else { return };
+    let (frame, port) = frame.zip(port).filter(|(frame, port)| *frame != 0 && *port != 0)?;
     let page = PhysRange::sized(Phys(frame.saturating_mul(PAGE_SIZE)), PAGE_SIZE);
-    let page = page.ok().filter(|page| page.end() <= Phys(4 * GIB));
-    if let (Some(page), Ok(port)) = (page, u32::try_from(port)) {
-        // SAFETY: the window shows the page, writable, on each of stage0's tables; it is no RAM, so that nothing is put there.
-        unsafe { ring::set(pointer(page.start()), port) };
-    }
+    let page = page.ok().filter(|page| page.end() <= Phys(4 * GIB))?;
+    let port = u32::try_from(port).ok()?;
+    // SAFETY: the window shows the page, writable, on each of stage0's tables; where it is RAM after all, to which something
+    // may be put, it is forgotten before that.
+    unsafe { ring::set(pointer(page.start()), port) };
+    Some(page)
 }
 
-/// Waits until the console's lines were read: those of the kernel follow in the same ring. Then takes back what its events left.
-pub fn leave() {
+/// There is no such ring from now on.
+pub fn forget_console() {
+    ring::forget();
+}
+
+/// Waits until the console's lines were read: those of the kernel follow in the same ring. Then takes back what its events
+/// left, by way of a page that is not `ram`.
+pub fn leave(ram: &Ram) {
     let Some(xen) = Xen::find() else { return };
     ring::drain(xen);
     let (Some(port), Some(frame)) = (ring::used(), xen.hvm_param(HVM_PARAM_CONSOLE_PFN)) else { return };
     // Nothing is there in a domain without a device model (xg_dom_x86.c: the pages for one are below the special ones).
     let free = (frame & !(SPECIAL_PAGES - 1)).wrapping_sub(1);
     let place = PhysRange::sized(Phys(free.saturating_mul(PAGE_SIZE)), PAGE_SIZE).ok();
-    let place = place.filter(|place| place.end() <= Phys(4 * GIB));
+    let place = place.filter(|place| place.end() <= Phys(4 * GIB) && !ram.overlaps(place));
     if let Some(place) = place.filter(|_| xen.show_shared_info(free)) {
         // SAFETY: the window shows the page, which is `shared_info` now.
         unsafe { events::clear(xen, pointer(place.start()), port) };
@@ -95,7 +103,7 @@ impl Machine for Pvh {
         let tables = arrangement.tables;
         // SAFETY: the arrangement has claimed the tables' place for them, below 4 GiB.
         unsafe { paging::write(tables, arrangement.stage0.start(), arrangement.trampoline.start()) };
-        // The image is whole pages.
+        // The image is whole pages, as stage0.ld asserts.
         let words = if arrangement.stage0 == self.image { 0 } else { self.image.len() / 8 };
         let (from, to) = (pointer(self.image.start()), pointer(arrangement.stage0.start()));
         // SAFETY: 1. the new tables map the image at the same addresses, to the place that gets its copy; 2. that place

@@ -5,6 +5,7 @@ use core::arch::asm;
 use x86::io::outb;
 
 use super::DEBUG_EXIT_FAILED;
+use super::ring;
 use super::xen::Xen;
 
 /// QEMU's isa-debug-exit at the place that tests use; nothing on any other PC.
@@ -13,6 +14,7 @@ const DEBUG_EXIT_PORT: u16 = 0xf4;
 /// Ends the domain: as crashed under Xen, by isa-debug-exit under QEMU, by halting elsewhere.
 pub fn failed() -> ! {
     if let Some(xen) = Xen::find() {
+        ring::drain(xen);
         xen.crash();
     }
     // SAFETY: writing to the port ends QEMU or does nothing; no memory is touched.

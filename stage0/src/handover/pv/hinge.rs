@@ -1,13 +1,14 @@
 //! Going over from the old page tables to the new ones, and to the kernel.
 
-use core::arch::global_asm;
+use core::arch::{asm, global_asm};
+use core::iter;
 
-use shared::memory::{PAGE_SIZE, Phys, PhysRange, Virt};
+use shared::memory::{PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
 use shared::pv::StartOfDay;
 use shared::xen::DOMID_SELF;
 use shared::xen::pv::{HYPERVISOR_MMUEXT_OP, MMUEXT_NEW_BASEPTR, MMUEXT_UNPIN_TABLE, MmuextOp};
 
-use crate::entry::image_layout;
+use crate::entry::{VIRT_BASE, image_layout};
 use crate::handover::HandOverError;
 use crate::load::Memory;
 use crate::platform::pv::Mfn;
@@ -40,20 +41,21 @@ pub struct Hinge {
 }
 
 impl Hinge {
-    /// The boot stack's page, or where stage0 itself is at that address, the last page that is mapped: what stage0 still
-    /// needs is shorter than what is mapped at least behind the boot stack, as stage0.ld asserts. Its file and its copy of the
-    /// manifest are needed no more.
-    pub fn of(day: &StartOfDay) -> Self {
-        let is_free = |page: Phys| {
-            let layout = image_layout();
-            let at = day.virt(page);
-            at < layout.held || at >= layout.image.end()
+    /// The boot stack's page, or where stage0 or the builder's `structures` are at that address, the last page behind it
+    /// that is mapped and where they are not; `None` if there is none. stage0's file and its copy of the manifest are needed no
+    /// more.
+    pub fn of(day: &StartOfDay, structures: PhysRange) -> Option<Self> {
+        let layout = image_layout();
+        let is_free = |page: &Phys| {
+            let at = day.virt(*page);
+            let is_held = at >= layout.held && at < layout.image.end();
+            !is_held && !structures.contains(Phys(at.0.wrapping_sub(VIRT_BASE)))
         };
-        let stack = day.stack.start();
-        let last = Phys(day.mapped_end.0.saturating_sub(PAGE_SIZE));
-        let page = if is_free(stack) { stack } else { last };
+        let behind = day.stack.end().pfn().0..day.mapped_end.pfn().0;
+        let pages = behind.rev().filter_map(|n| Pfn(n).phys());
+        let page = iter::once(day.stack.start()).chain(pages).find(is_free)?;
         let at = day.virt(page);
-        Self { page, at, code: Virt(at.0.wrapping_add(PAGE_SIZE).wrapping_sub(code().len() as u64)) }
+        Some(Self { page, at, code: Virt(at.0.wrapping_add(PAGE_SIZE).wrapping_sub(code().len() as u64)) })
     }
 
     /// Writes it, for a kernel that is entered at `entry` on the tables below `new`.
@@ -90,10 +92,12 @@ fn code() -> &'static [u8] {
 /// The hinge has been written, and both tables map it at its address, executable; the kernel and all that it is handed are in
 /// place. Nothing of stage0 is used again.
 pub unsafe fn enter(hinge: &Hinge, start_info: Virt, stack_end: Virt) -> i64 {
-    let code: *const () = core::ptr::with_exposed_provenance(hinge.code.0 as usize);
-    // SAFETY: promised by the caller: there is code at this address, which follows the calling convention when it returns.
+    let result;
+    // SAFETY: promised by the caller: there is the code of hinge.s at this address, which changes no other registers when it
+    // returns, and uses the stack for nothing but that.
     unsafe {
-        let code: unsafe extern "sysv64" fn(u64, u64, u64) -> i64 = core::mem::transmute(code);
-        code(hinge.at.0, start_info.0, stack_end.0)
+        asm!("call {}", in(reg) hinge.code.0, in("rdi") hinge.at.0, in("rsi") start_info.0, in("rdx") stack_end.0,
+            lateout("rax") result, out("r12") _, out("r13") _, out("r14") _, clobber_abi("sysv64"));
     }
+    result
 }

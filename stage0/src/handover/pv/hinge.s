@@ -1,7 +1,7 @@
 # The last instructions of a PV handover; copied to the end of a page of the kernel's memory, which both the old and the new
 # page tables map at the same address.
 #
-# Who jumps here: handover/pv.rs, with RDI = the page's address, RSI = start_info's, RDX = end of the boot stack. The page begins
+# Who calls this: handover/pv/hinge.rs, with RDI = the page's address, RSI = start_info's, RDX = end of the boot stack. The page begins
 # with the two operations, followed by a 32-bit count of those that Xen carried out.
 # Leaves as libxenguest starts a vCPU (xg_dom_x86.c, vcpu_x86_64): RSI and RSP, all other registers 0, RFLAGS 0x202. Only
 # the part behind stage0_hinge_tail is left in memory. Comes back, on the old tables, if Xen refuses.
@@ -45,6 +45,6 @@ stage0_hinge:
 stage0_hinge_tail:
     rep stosb                   # zeroes the page up to here
     movl $0, %edi
-    .byte 0xe9                  # jmp, whose displacement handover/pv.rs writes
+    .byte 0xe9                  # jmp, whose displacement hinge.rs writes
     .long 0
 stage0_hinge_end:

@@ -18,12 +18,13 @@ use crate::platform::pv::{DIRTY, Mfn, PAGE, PAGE_READ_ONLY, Pv, PvHanded, TABLE,
 /// Bytes of a page, as a length.
 const PAGE_LEN: usize = PAGE_SIZE as usize;
 
-/// Writes everything, and gives the page from which the kernel is entered. From then on stage0 has no console.
+/// Writes everything, and gives the page from which the kernel is entered.
 pub fn write(machine: &mut Pv, handed: &PvHanded, loaded: &Loaded<'_>, entry: Virt) -> Result<Hinge, HandOverError> {
     let Some(day) = &loaded.start_of_day else { return Err(HandOverError::NoLayout) };
     zero_around(machine, day, loaded)?;
     let module = module(machine, loaded)?;
-    let hinge = Hinge::of(day);
+    let taken = HandOverError::Window { at: day.virt(day.stack.start()) };
+    let hinge = Hinge::of(day, machine.structures()).ok_or(taken)?;
     // While the builder's tables still have the numbers by which they are found.
     let reached = machine.map_at(hinge.at, hinge.page.pfn());
     let old = machine.old_top().filter(|_| reached).ok_or(HandOverError::Window { at: hinge.at })?;

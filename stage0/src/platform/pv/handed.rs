@@ -86,7 +86,7 @@ impl PvHanded {
         let misplaced = |thing, at| PvHandedError::Misplaced { thing, at };
         let floor = Virt(VIRT_BASE.wrapping_add(image_place().end().0));
         let is_inside = |at: Virt, len: u64| at >= floor && at.checked_add(len).is_some_and(|end| end <= stack_end);
-        if !is_inside(info_at, size_of::<StartInfo>() as u64) {
+        if !info_at.is_aligned(PAGE_SIZE) || !is_inside(info_at, size_of::<StartInfo>() as u64) {
             return Err(misplaced("start_info", info_at));
         }
         let bytes = core::ptr::with_exposed_provenance::<[u8; size_of::<StartInfo>()]>(info_at.0 as usize);

@@ -132,7 +132,6 @@ impl Pv {
         if let Some(port) = ring::used() {
             self.forget_events(port, info.shared_info.get());
         }
-        ring::forget();
         // SAFETY: without handlers nothing of stage0's is used; a stack is only used by them.
         unsafe {
             Xen::Syscall.call(HYPERVISOR_SET_TRAP_TABLE, [0; 4]);
