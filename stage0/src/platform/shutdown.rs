@@ -4,9 +4,8 @@ use core::arch::asm;
 
 use x86::io::outb;
 
-use super::DEBUG_EXIT_FAILED;
-use super::ring;
 use super::xen::Xen;
+use super::{DEBUG_EXIT_FAILED, ring};
 
 /// QEMU's isa-debug-exit at the place that tests use; nothing on any other PC.
 const DEBUG_EXIT_PORT: u16 = 0xf4;
@@ -14,6 +13,7 @@ const DEBUG_EXIT_PORT: u16 = 0xf4;
 /// Ends the domain: as crashed under Xen, by isa-debug-exit under QEMU, by halting elsewhere.
 pub fn failed() -> ! {
     if let Some(xen) = Xen::find() {
+        // Who sees that the domain has crashed finds in the console's log why.
         ring::drain(xen);
         xen.crash();
     }
