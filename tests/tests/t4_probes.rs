@@ -161,7 +161,7 @@ impl Batch {
         domains.extend(verified.iter().map(|verified| Domain::new(Kind::Pvh, verified.machine.clone().memory(64))));
         let mut linux = Vec::new();
         for (name, kind) in [("t4-measured-pv", Kind::Pv), ("t4-measured-pvh", Kind::Pvh)] {
-            let measured = MeasuredLinux::new(name, "hvc0")?;
+            let measured = MeasuredLinux::new(name, "hvc0", Codec::Lz4)?;
             domains.push(Domain::new(kind, measured.machine.clone().memory(256)));
             linux.push(measured);
         }

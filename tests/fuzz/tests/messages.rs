@@ -167,7 +167,7 @@ fn packs(pv: &[u8]) {
     let frame = || EncodedFrame { content_len: MAX_FRAME_LEN, codec: Codec::Lz4, stored: vec![0] };
     let kernel = EncodedKernel { name: "k".into(), sha256: [0; 32], frames: (0..600).map(|_| frame()).collect() };
     let (decisions, modules, allowed) = (Decisions::default(), vec![], vec![]);
-    let large = PackContent { kernel, cmdline: None, modules, measured: false, decisions, locked: false, allowed };
+    let large = PackContent { kernel, cmdline: None, modules, decisions, locked: false, measured: false, allowed };
     let large = large.encode().expect("a pack");
     Image::parse(&large).expect("a pack").kernel().err().iter().for_each(|error| said::note(error));
     stage0::trust(&mut [0; 300], &TrustSlot::EMPTY).err().iter().for_each(|error| said::note(error));
