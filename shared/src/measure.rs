@@ -74,7 +74,7 @@ pub fn stage0(file: &[u8]) -> [u8; 32] {
 }
 
 impl Measured<'_> {
-    /// Writes the log into `room`, as [`room`] makes it, both times; returns how long it is.
+    /// Writes the log into `room`, which is what the pack has for it, both times; returns how long it is.
     pub fn write(&self, room: &mut [u8]) -> usize {
         let mut writer = Writer { room, at: 0 };
         let written = self.write_text(&mut writer);
