@@ -1,11 +1,13 @@
 //! The whole way of a kernel but for its last jump, with builders that do what no builder should have to.
 
-use std::string::String;
+use std::format;
+use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
 
 use shared::cmdline::Options;
 use shared::format::{Codec, EncodedModule, MAX_MANIFEST_LEN};
+use shared::measure::{self, Hex};
 use shared::memory::{Arrangement, Builder, MIB, PAGE_SIZE, Phys, PhysRange};
 use shared::trust::TrustSlot;
 use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
@@ -15,7 +17,7 @@ use crate::boot::{Domain, load};
 use crate::error::Error;
 use crate::handover::{Module, PvhHandover, write_start_info};
 use crate::load::Memory;
-use crate::load::tests::{Array, Load, NoClock, elf, indices, meter, pack_with};
+use crate::load::tests::{Array, Load, NoClock, elf, indices, measured, meter, pack_with};
 use crate::platform::Machine;
 use crate::platform::handed::Handed;
 
@@ -199,4 +201,30 @@ fn enough_memory_is_not_said_to_be_too_little() {
     built.memmap[1] = region(MIB, top - MIB, 1);
     let error = built.start().err();
     assert!(matches!(error, Some(Error::Arrange(_))), "{error:?}");
+}
+
+/// A Linux would take a module of the builder's for its initrd if the pack has none.
+#[test]
+fn what_nobody_vouches_for_does_not_go_beside_a_measured_pack() {
+    let loads = [Load { paddr: 0x10_0000, filesz: 0x3_0000, memsz: 0x10_0000 }];
+    let pack = measured(&elf(&loads), Codec::None, vec![]);
+    let beside = (0x60_0000, noise(0x1000, 1));
+    let error = Built::with(8 * MIB, vec![(0x40_0000, pack), beside]).start().err();
+    assert_eq!(error, Some(Error::ModulesBeside { found: 1 }));
+}
+
+/// The kernel goes where the pack is: the log is written where the room has moved to.
+#[test]
+fn the_log_of_measurements_is_the_last_module_and_a_page_of_its_own() {
+    let loads = [Load { paddr: 0x10_0000, filesz: 0x3_0000, memsz: 0x20_0000 }];
+    let own = EncodedModule { name: "m".into(), content: noise(0x1234, 2) };
+    let pack = measured(&elf(&loads), Codec::None, vec![own]);
+    let (memory, info, places) = Built::with(8 * MIB, vec![(0x2f_0000, pack)]).start().unwrap();
+    assert_eq!(info.nr_modules.get(), 2);
+    assert!(memory.0[indices(places[0])] == noise(0x1234, 2)[..]);
+    let text = str::from_utf8(&memory.0[indices(places[1])]).unwrap();
+    let digest = Hex(&measure::stage0(FILE)).to_string();
+    assert!(text.starts_with(&format!("mstrap measurements 1\nstage0 {digest}\nmanifest ")), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("chain "), "{text}");
+    assert!(places[1].start().is_aligned(PAGE_SIZE));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use pack::build::{Module, Request};
+use pack::compress::Settings;
 use pack::image::Image;
 use pack::key::PrivateKey;
 use pack::{measurements, open, stage0};
@@ -100,21 +101,23 @@ impl MeasuredLinux {
     ///
     /// # Errors
     /// A part is [`crate::Missing`], or a file cannot be written.
-    pub fn new(name: &str, console: &str) -> Result<Self> {
+    pub fn new(name: &str, console: &str, codec: Codec) -> Result<Self> {
         let kernel = kernels::with(&["CONFIG_XEN_PV", "CONFIG_XEN_PVH", "CONFIG_RD_ZSTD"])?;
         let opened = open::open(&kernel.vmlinuz)?;
         let mut request = Request::new(kernel.release, opened.elf);
-        request.cmdline = Some(format!("console={console} quiet panic=-1"));
-        request.settings.codec = Codec::Lz4;
+        // Under a busy host's emulation a Linux may give up on its timer.
+        request.cmdline = Some(format!("console={console} quiet panic=-1 no_timer_check"));
+        request.settings = Settings { codec, level: 3, ..Settings::default() };
         let initrd = zstd::encode_all(initrd::measured("cat /mstrap.measurements")?.as_slice(), 1)?;
         request.modules = vec![Module { name: "initrd.img".to_owned(), content: initrd }];
         request.measured = true;
         let mut pack = request.build(&|_| ())?.pack;
         key(1).sign(&mut pack).map_err(|error| anyhow::anyhow!("{error}"))?;
         let keys = trusting(&[1])?;
-        let log = measurements::log(&Image::parse(&pack)?, &keys, "")?;
+        let log = measurements::log(&Image::parse(&pack)?, &keys, "stage0.timing")?;
         let stage0 = probe::file(&format!("{name}.stage0"), &keys)?;
-        let machine = Machine::new(name, stage0).initrd(probe::file(&format!("{name}.pack"), &pack)?);
+        let machine =
+            Machine::new(name, stage0).initrd(probe::file(&format!("{name}.pack"), &pack)?).append("stage0.timing");
         Ok(Self { machine: machine.limit(Duration::from_secs(120)), log })
     }
 

@@ -94,7 +94,12 @@ fn draw(rng: &mut Rng, number: u64) -> Pair {
     let case = Case { module, memory_mib, codec, ..Case::new(layout) };
     let pair = Pair { case, tier: "soak-pv", domain: |machine| Domain::new(Kind::Pv, machine), differ: &differ::PV };
     match rng.u8(0..4) {
-        0 => Pair { tier: "soak-shim", domain: |machine| Domain::new(Kind::Pvh, machine).shim(), ..pair },
+        0 => Pair {
+            tier: "soak-shim",
+            domain: |machine| Domain::new(Kind::Pvh, machine).shim(),
+            differ: &differ::PV_BY_XEN,
+            ..pair
+        },
         _ => pair,
     }
 }

@@ -3,11 +3,13 @@
 use harness::trial::{self, Trouble, check};
 use harness::verified::{self, MeasuredLinux, Verified};
 use harness::{Exit, Outcome, probe, stage0, tier2};
+use shared::format::Codec;
 
 fn main() {
     trial::main(vec![
         trial::test("t1_what_is_not_signed_required_or_whole_is_refused_and_the_rest_accounted_for", plain),
         trial::test("t1_a_linux_reads_what_was_measured", linux),
+        trial::test("t1_verifying_costs_less_than_a_third_of_decoding_zstd", cost),
         trial::test("t2_the_same_under_xen_emulation", under_xen),
     ]);
 }
@@ -24,10 +26,26 @@ fn plain() -> Result<(), Trouble> {
 
 /// All in one go, as the emulation may have to be started first.
 fn linux() -> Result<(), Trouble> {
-    let linux = MeasuredLinux::new("t1-verified-linux", "ttyS0")?;
+    let linux = MeasuredLinux::new("t1-verified-linux", "ttyS0", Codec::Lz4)?;
     let outcome = linux.machine.run()?;
     linux.check(&outcome)?;
     Ok(outcome.ended(&Exit::PowerOff)?)
+}
+
+/// With all that there is to verify: the hashes of frames and modules, a signature, and stage0 itself. In ticks that count
+/// instructions, whatever else the machine does.
+fn cost() -> Result<(), Trouble> {
+    let linux = MeasuredLinux::new("t1-verified-cost", "ttyS0", Codec::Zstd)?;
+    let machine = linux.machine.arguments(["-icount", "shift=0"]).until("hand over");
+    let outcome = machine.run()?;
+    let line = outcome.serial.lines().find_map(|line| line.strip_prefix("stage0: timing: "));
+    let line = line.ok_or_else(|| outcome.failure("expected stage0's timing"))?;
+    let ticks = |phase: &str| {
+        let of_phase = line.split(", ").find_map(|part| part.strip_prefix(phase)?.trim().split(' ').next());
+        of_phase.and_then(|ticks| ticks.parse::<u64>().ok()).filter(|ticks| *ticks > 0)
+    };
+    let (verify, decode) = ticks("verify").zip(ticks("decode")).ok_or_else(|| format!("no ticks in {line:?}"))?;
+    check(verify < decode / 3, format!("verifying takes {verify} ticks, decoding {decode}"))
 }
 
 fn under_xen() -> Result<(), Trouble> {

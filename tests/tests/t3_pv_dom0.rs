@@ -46,7 +46,7 @@ fn compare(case: &Case, name: &str, version: Version) -> Result<(), Trouble> {
     let words = format!("stage0.quiet {}", Case::BUILDERS);
     let modules = [(stage0.as_path(), words.as_str()), (pack.as_path(), "")];
     let packed = start(&format!("{name}-{}-packed", case.layout.name), version()?, 64, &modules)?;
-    case.compare(&direct, &packed, &differ::PV)?;
+    case.compare(&direct, &packed, &differ::PV_BY_XEN)?;
     Ok(packed.ended(&Exit::Debug(probe::EXIT_OK))?)
 }
 

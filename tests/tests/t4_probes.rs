@@ -161,7 +161,7 @@ impl Batch {
         domains.extend(verified.iter().map(|verified| Domain::new(Kind::Pvh, verified.machine.clone().memory(64))));
         let mut linux = Vec::new();
         for (name, kind) in [("t4-measured-pv", Kind::Pv), ("t4-measured-pvh", Kind::Pvh)] {
-            let measured = MeasuredLinux::new(name, "hvc0")?;
+            let measured = MeasuredLinux::new(name, "hvc0", Codec::Lz4)?;
             domains.push(Domain::new(kind, measured.machine.clone().memory(256)));
             linux.push(measured);
         }
@@ -195,7 +195,12 @@ fn pvh(case: Case) -> Pair {
 }
 
 fn pairs() -> Vec<Pair> {
-    let shim = |case| Pair { tier: "t4-shim", domain: |machine| Domain::new(Kind::Pvh, machine).shim(), ..pv(case) };
+    let shim = |case| Pair {
+        tier: "t4-shim",
+        domain: |machine| Domain::new(Kind::Pvh, machine).shim(),
+        differ: &differ::PV_BY_XEN,
+        ..pv(case)
+    };
     // The shim's builder is Xen's own, which has all layouts in the dom0 slot.
     let [linux, .., first] = for_pv();
     let on_shim = [linux, first].map(|layout| shim(Case { memory_mib: 128, ..Case::new(layout) }));

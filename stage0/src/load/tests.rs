@@ -116,8 +116,17 @@ pub(crate) fn pack_with(file: &[u8], codec: Codec, modules: Vec<EncodedModule>) 
     pack_for(file, codec, modules, Decisions::default())
 }
 
+/// The same, with room for measurements.
+pub(crate) fn measured(file: &[u8], codec: Codec, modules: Vec<EncodedModule>) -> Vec<u8> {
+    PackContent { measured: true, ..content(file, codec, modules, Decisions::default()) }.encode().unwrap()
+}
+
 /// The same, as somebody decided.
 pub(crate) fn pack_for(file: &[u8], codec: Codec, modules: Vec<EncodedModule>, decisions: Decisions) -> Vec<u8> {
+    content(file, codec, modules, decisions).encode().unwrap()
+}
+
+fn content(file: &[u8], codec: Codec, modules: Vec<EncodedModule>, decisions: Decisions) -> PackContent {
     let cuts = Kernel::cuts(&mut SliceFile(file)).unwrap();
     let mut ends: Vec<u64> = cuts.iter().flat_map(|range| [range.offset(), range.end()]).collect();
     ends.extend([0, file.len() as u64]);
@@ -129,7 +138,7 @@ pub(crate) fn pack_for(file: &[u8], codec: Codec, modules: Vec<EncodedModule>, d
     });
     let kernel = EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames: frames.collect() };
     let (measured, locked, allowed) = (false, false, vec![]);
-    PackContent { kernel, cmdline: None, modules, measured, decisions, locked, allowed }.encode().unwrap()
+    PackContent { kernel, cmdline: None, modules, measured, decisions, locked, allowed }
 }
 
 const MEMORY: usize = 4 << 20;

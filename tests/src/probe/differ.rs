@@ -14,6 +14,13 @@ pub const PV: [&str; 4] = [
     "frames.free.nonzero",
 ];
 
+/// In a PV domain that Xen itself builds: the initial one, and the one on its shim.
+pub const PV_BY_XEN: [&str; 5] = [
+    PV[0], PV[1], PV[2], PV[3],
+    // What is behind the list of frames in its last page, where INIT_P2M asks for the list: Xen does not clear that memory. stage0 does.
+    "p2m.tail",
+];
+
 /// In a PVH domain of Xen's.
 pub const PVH: [&str; 9] = [
     // Xen loads null selectors whose hidden parts are valid, which says nothing when read back; stage0 has to load them from a
