@@ -44,6 +44,13 @@ impl Kernel {
     /// What libelf makes of a kernel for a PV domain, 32-bit ones too: the same arithmetic, and the same bounds in the
     /// same order.
     pub fn layout_pv(&self, decisions: &Decisions) -> Result<Plan, PlanError> {
+        let pv = self.bounds_pv(decisions)?;
+        let plan = self.in_one_area(Protocol::Pv, pv.paddr_offset, Entry::Virtual(pv.virt_entry))?;
+        Ok(Plan { pv: Some(pv), ..plan })
+    }
+
+    /// The same as far as it needs no look at each segment: stage0 has no stack for two plans.
+    pub(super) fn bounds_pv(&self, decisions: &Decisions) -> Result<PvLayout, PlanError> {
         self.check_features()?;
         self.check_pv_words(decisions)?;
         if self.xen.paddr_offset.is_some() && self.xen.virt_base.is_none() && decisions.virt_base.is_none() {
@@ -70,8 +77,7 @@ impl Kernel {
         };
         check_bounds(&pv)?;
         self.check_p2m(pv.virt_kstart, pv.virt_kend)?;
-        let plan = self.in_one_area(Protocol::Pv, offset, Entry::Virtual(entry))?;
-        Ok(Plan { pv: Some(pv), ..plan })
+        Ok(pv)
     }
 
     /// What the notes or the string must say for a PV domain. A kernel that says nothing is taken only with a virtual

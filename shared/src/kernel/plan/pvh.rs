@@ -2,7 +2,7 @@
 
 use super::{Decision, Entry, Kernel, Plan, PlanError, Relocation};
 use crate::kernel::metadata::Source;
-use crate::kernel::{Decisions, EntryRule, Mapping, Protocol};
+use crate::kernel::{Decisions, EntryRule, Machine, Mapping, Protocol};
 use crate::memory::{PAGE_SIZE, Phys, Virt};
 
 /// Alignment of a kernel that says PHYS32_RELOC without one, if its segments do not say more than a page
@@ -39,9 +39,9 @@ impl Kernel {
 
     /// Why there is no PVH entry, in the words that help most.
     fn no_pvh_entry(&self) -> PlanError {
-        match self.plan_pv(&Decisions::default()) {
+        match self.bounds_pv(&Decisions::default()) {
+            Ok(_) if self.machine == Machine::I386 => PlanError::Pv32,
             Ok(_) => PlanError::PvOnly,
-            Err(PlanError::Pv32) => PlanError::Pv32,
             Err(_) if self.xen.is_linux() => PlanError::LinuxWithoutPvh,
             Err(_) if self.xen.source == Source::None => PlanError::NotXen,
             Err(_) => PlanError::NoPvhEntry,
