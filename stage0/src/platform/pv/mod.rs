@@ -19,7 +19,7 @@ use super::clock::TimeStampCounter;
 use super::memory::{PhysicalMemory, pointer};
 use super::xen::Xen;
 use super::{Machine, events, heap, ring};
-use crate::entry::{VIRT_BASE, image_place};
+use crate::entry::{VIRT_BASE, image_layout, image_place};
 use tables::{Builders, Filler, Place, fill_window, hook_window, pfn_of, scratch};
 
 /// The register by which Xen fills a hypercall page (public/arch-x86/cpuid.h: leaf 2, EBX; without Viridian).
@@ -78,7 +78,10 @@ impl Pv {
         if !hook_window(list, &builders, window) {
             return Err(too_small);
         }
-        builders.keep_only(list, &[image, structures]);
+        let guard = image_layout().stack_guard.0.wrapping_sub(VIRT_BASE);
+        let below = PhysRange::new(image.start(), Phys(guard)).unwrap_or(image);
+        let above = PhysRange::new(Phys(guard + PAGE_SIZE), image.end()).unwrap_or(image);
+        builders.keep_only(list, &[below, above, structures]);
         // SAFETY: 1. called once; 2. the window shows all frames of RAM up to its end, writable, but for what is hidden;
         // 3. all that Rust code holds is within the image or the builder's structures.
         let mut memory = unsafe { PhysicalMemory::new(image, Phys(frames * PAGE_SIZE)) };
