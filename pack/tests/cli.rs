@@ -80,7 +80,7 @@ fn the_last_lines_say_what_came_of_it() {
     assert!(lines[2].starts_with(&format!("out        {kernel_len} bytes")), "{text}");
     assert!(text.contains(&format!("pack       image: {} bytes", place.read("image").len())), "{text}");
     assert!(text.contains("entry      PVH, at physical 0x1000000\n"), "{text}");
-    assert!(text.contains("memory     22 MiB in a domain of Xen's\n"), "{text}");
+    assert!(text.contains("memory     PVH: 22 MiB in a domain of Xen's\n"), "{text}");
     let info = place.succeeds(&["info", "image"]);
     let digest = lines.iter().find(|line| line.starts_with("digest     sha256:")).unwrap();
     assert!(info.contains(digest), "{info}");

@@ -17,8 +17,10 @@ pub(super) fn brief(out: &mut String, kernel: &KernelInfo) -> Result {
             (None, _) => {}
         }
     }
-    for memory in kernel.protocols.iter().flat_map(|protocol| &protocol.memory) {
-        writeln!(out, "memory     {}", need(memory))?;
+    for protocol in &kernel.protocols {
+        for memory in &protocol.memory {
+            writeln!(out, "memory     {}: {}", protocol.protocol, need(memory))?;
+        }
     }
     Ok(())
 }
