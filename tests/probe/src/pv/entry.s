@@ -40,7 +40,11 @@ probe_entry:
     lea     rdi, [rip + bss_start]
     mov     rcx, rdx
     rep     stosq
-1:  lea     rsp, [rip + {STACK} + {STACK_SIZE}]
+    # All of the stack is written, so that which of its pages are dirty does not depend on how deep it gets.
+1:  lea     rdi, [rip + {STACK}]
+    mov     ecx, {STACK_SIZE} / 8
+    rep     stosq
+    mov     rsp, rdi
     xor     ebp, ebp
     call    {MAIN}
     ud2
