@@ -10,6 +10,7 @@ pub mod mutated;
 mod pair;
 
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
@@ -38,5 +39,11 @@ pub fn run(release: Release, domains: &[Domain]) -> Result<Vec<Outcome>> {
 /// # Errors
 /// As [`run`].
 pub fn run_showing(release: Release, domains: &[Domain], console: &mut dyn Write) -> Result<Vec<Outcome>> {
+    let free = RUNNING.iter().find_map(|slot| slot.try_lock().ok());
+    // A run that panicked has ended as well.
+    let _slot = free.unwrap_or_else(|| RUNNING[0].lock().unwrap_or_else(PoisonError::into_inner));
     dom0::run(release, domains, console)
 }
+
+/// How many machines with a Xen run at a time: each takes up to 4 GiB, and a processor.
+static RUNNING: [Mutex<()>; 2] = [const { Mutex::new(()) }; 2];

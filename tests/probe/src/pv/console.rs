@@ -41,6 +41,8 @@ impl Write for Line {
 /// Finds the console.
 pub(crate) fn open(domain: &Domain) {
     let start_info = &domain.start_info;
+    // Written in any case, so that whether its page is dirty does not depend on how quickly somebody reads.
+    DEAF.store(false, Ordering::Relaxed);
     if domain.is_initial() {
         return RING.store(HYPERVISOR, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! T4 on the Xen before last, 4.17: kernels made of the probe in PV and PVH domains, and a distribution's kernel in a PV
+//! On the Xen before last, 4.17: kernels made of the probe in PV and PVH domains, and a distribution's kernel in a PV
 //! domain. (In a PVH domain this Xen does not run one when QEMU's TCG emulates it.)
 
 use std::time::Duration;
@@ -8,12 +8,13 @@ use harness::probe::{Case, Layout, differ, for_pv};
 use harness::tier4::{self, Domain, Kind, Pair, Release};
 use harness::trial::{self, Trouble, check};
 use harness::{Exit, Machine, Outcome, kernels, stage0};
+use libtest_mimic::Trial;
 use pack::compress::Settings;
 use shared::format::Codec;
 use shared::memory::MIB;
 
-fn main() {
-    trial::main(vec![trial::test("probes_are_equal_to_a_direct_start_and_linux_reaches_userspace", all)]);
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![trial::test("probes_are_equal_to_a_direct_start_and_linux_reaches_userspace", all)]
 }
 
 /// All in one go, as Xen has to be started first.

@@ -1,4 +1,4 @@
-//! T4: domains of a real Xen, created by its real toolstack: kernels made of the probe, started by libxl itself and by stage0
+//! Domains of a real Xen, created by its real toolstack: kernels made of the probe, started by libxl itself and by stage0
 //! from a pack, in PV domains, on Xen's shim, and in PVH domains; and what cannot be started.
 
 use std::fs;
@@ -11,6 +11,7 @@ use harness::tier4::{self, Act, Domain, Kind, Pair, Release};
 use harness::trial::{self, Trouble, check};
 use harness::verified::{self, MeasuredLinux, Verified};
 use harness::{Exit, Machine, Outcome, stage0};
+use libtest_mimic::Trial;
 use shared::format::Codec;
 use shared::memory::MIB;
 
@@ -18,7 +19,7 @@ use shared::memory::MIB;
 const CHANGED: u64 = 5;
 const SEED: u64 = 2006;
 
-fn main() {
+pub(crate) fn tests() -> Vec<Trial> {
     let mut tests = vec![
         trial::test("changed_packs_start_their_kernel_or_are_refused", changed),
         trial::test("probes_are_equal_to_a_direct_start", equal),
@@ -32,7 +33,7 @@ fn main() {
     tests.extend(REFUSED.iter().enumerate().map(|(number, refused)| {
         trial::test(&format!("refused_{}", refused.name), move || refused.check(&Batch::get()?.refused[number]))
     }));
-    trial::main(tests);
+    tests
 }
 
 /// A domain that stage0 does not start: its name, what it is made of, and the line that says why.

@@ -1,13 +1,14 @@
-//! T4: the kernels of T1 that are started by the direct protocol, and OpenSolaris' images, in PVH domains of a real Xen.
+//! The kernels of T1 that are started by the direct protocol, and OpenSolaris' images, in PVH domains of a real Xen.
 
 use harness::probe::direct::{self, Kernel};
 use harness::probe::{Class, Lines};
 use harness::tier4::{self, Domain, Kind, Release};
 use harness::trial::{self, Trouble, check};
 use harness::{Exit, Outcome};
+use libtest_mimic::Trial;
 
-fn main() {
-    trial::main(vec![trial::test("each_promise_is_kept", each_promise)]);
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![trial::test("each_promise_is_kept", each_promise)]
 }
 
 /// All in one call, as Xen has to be started first.

@@ -1,4 +1,4 @@
-//! T4: distribution kernels in PV and PVH domains of a real Xen, through stage0 and one pack for both kinds.
+//! Distribution kernels in PV and PVH domains of a real Xen, through stage0 and one pack for both kinds.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,6 +10,7 @@ use harness::linux::{self, Packed};
 use harness::tier4::{self, Act, Domain, Given, Kind, Release};
 use harness::trial::{self, Trouble, check};
 use harness::{Exit, Machine, Outcome, initrd, stage0, tools};
+use libtest_mimic::Trial;
 use pack::compress::Settings;
 use shared::format::Codec;
 use shared::memory::MIB;
@@ -53,7 +54,7 @@ fn pvh(machine: Machine) -> Domain {
     Domain::new(Kind::Pvh, machine)
 }
 
-fn main() {
+pub(crate) fn tests() -> Vec<Trial> {
     let tests = RUNS.iter().enumerate().map(|(number, run)| {
         trial::test(&format!("{}_reaches_userspace", run.name), move || {
             let batch = Batch::get()?;
@@ -67,7 +68,7 @@ fn main() {
             too_small(&batch.packed, kind, &batch.outcomes[RUNS.len() + number])
         })
     }));
-    trial::main(tests.collect());
+    tests.collect()
 }
 
 /// The file as the program writes it, without a word added.

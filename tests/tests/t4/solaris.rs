@@ -1,15 +1,16 @@
-//! T4: OpenSolaris' image of the thread in PV domains of a real Xen: started by the toolstack, by stage0, and by stage0 with each
+//! OpenSolaris' image of the thread in PV domains of a real Xen: started by the toolstack, by stage0, and by stage0 with each
 //! segment mapped where it was linked too.
 
 use harness::probe::{self, Lines, differ, solaris_pv};
 use harness::tier4::{self, Domain, Kind, Release};
 use harness::trial::{self, Trouble, check};
 use harness::{Exit, Machine, Outcome, stage0};
+use libtest_mimic::Trial;
 use pack::build::Request;
 use shared::kernel::Mapping;
 
-fn main() {
-    trial::main(vec![trial::test("its_entry_segment_finds_the_others", found)]);
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![trial::test("its_entry_segment_finds_the_others", found)]
 }
 
 fn packed(name: &str, mapping: Mapping) -> Result<Domain, Trouble> {
