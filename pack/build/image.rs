@@ -25,7 +25,7 @@ pub(crate) fn packed(linked: &[u8]) -> Result<Vec<u8>, String> {
     let mut image = first.data(LittleEndian, linked).map_err(|()| "stage0's file is cut off")?.to_vec();
     image.extend(packed);
     let len = image.len();
-    let most = room(linked, first).ok_or("stage0 has no .bss behind its file")?;
+    let most = room(linked, &header, first).ok_or("stage0 has no .bss behind its file")?;
     if len as u64 > most {
         return Err(format!("stage0's file has {len} bytes, expected at most {most}"));
     }
@@ -57,8 +57,7 @@ fn read(linked: &[u8]) -> Option<(Header, Vec<Segment>)> {
 }
 
 /// Most bytes that the file may have: what stage0.ld keeps for it in memory, in front of what is written.
-fn room(linked: &[u8], first: &Segment) -> Option<u64> {
-    let header = Header::parse(linked).ok()?;
+fn room(linked: &[u8], header: &Header, first: &Segment) -> Option<u64> {
     let sections = header.sections(LittleEndian, linked).ok()?;
     let (_, bss) = sections.section_by_name(LittleEndian, b".bss")?;
     bss.sh_addr(LittleEndian).checked_sub(first.p_vaddr(LittleEndian))

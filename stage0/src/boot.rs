@@ -203,13 +203,11 @@ fn measure<M: Memory>(
 
 /// The plan for the protocol that was decided, or for what the domain is.
 fn plan(domain: &Domain<'_>, kernel: &Kernel, decisions: &Decisions) -> Result<Plan, PlanError> {
-    if domain.pv.is_some() {
-        return kernel.plan(kernel.protocol_in_pv(decisions)?, decisions);
-    }
-    match kernel.protocol_in_pvh(decisions)? {
-        Protocol::Direct => kernel.plan(Protocol::Direct, decisions),
-        _ => kernel.plan(Protocol::Pvh, decisions),
-    }
+    let protocol = match domain.pv {
+        Some(_) => kernel.protocol_in_pv(decisions)?,
+        None => kernel.protocol_in_pvh(decisions)?,
+    };
+    kernel.plan(protocol, decisions)
 }
 
 /// What is laid out around a PV kernel.

@@ -134,13 +134,25 @@ pub const STAY: &str = "guest.stay";
 /// What begins such a line.
 pub(crate) const TICK: &str = "^mstrap-guest: tick ";
 
-/// The guest's first program: says what it runs on, in one line, and ends the machine.
-const INIT: &str = "\
+/// What each guest's first program begins with: a quiet kernel.
+const BEGIN: &str = "\
 #!/bin/sh
 busybox=/bin/busybox
 $busybox mount -t proc proc /proc
-$busybox mount -t sysfs sys /sys
 echo 1 > /proc/sys/kernel/printk
+";
+
+/// What it ends with: the machine's end.
+const END: &str = "\
+$busybox stty -F /dev/console -echo
+$busybox poweroff -f
+$busybox sleep 5
+$busybox reboot -f
+";
+
+/// The guest's first program: says what it runs on, in one line, and ends the machine.
+const INIT: &str = "\
+$busybox mount -t sysfs sys /sys
 kernel=$($busybox uname -r)
 guest_type=$($busybox cat /sys/hypervisor/guest_type 2>/dev/null || echo none)
 memory=$($busybox awk '/^MemTotal/ { print $2 }' /proc/meminfo)
@@ -155,10 +167,6 @@ case $($busybox cat /proc/cmdline) in
     done
     ;;
 esac
-$busybox stty -F /dev/console -echo
-$busybox poweroff -f
-$busybox sleep 5
-$busybox reboot -f
 ";
 
 /// What Linux runs when the toolstack wants the domain to shut down.
@@ -174,18 +182,10 @@ pub fn small() -> Result<Vec<u8>, Missing> {
 
 /// The first program of a guest that repeats what it is told.
 const TALKING: &str = "\
-#!/bin/sh
-busybox=/bin/busybox
-$busybox mount -t proc proc /proc
-echo 1 > /proc/sys/kernel/printk
 echo
 echo \"mstrap-guest: listening\"
 read -r words
 echo \"mstrap-guest: heard $words on $($busybox nproc) in $($busybox awk '/^MemTotal/ { print $2 }' /proc/meminfo) KiB\"
-$busybox stty -F /dev/console -echo
-$busybox poweroff -f
-$busybox sleep 5
-$busybox reboot -f
 ";
 
 /// A busybox ramdisk whose guest prints `mstrap-guest: listening`, reads a line from its console, prints it with the number of its
@@ -199,19 +199,11 @@ pub fn talking() -> Result<Vec<u8>, Missing> {
 
 /// The first program of a guest that shows what was measured.
 const MEASURED: &str = "\
-#!/bin/sh
-busybox=/bin/busybox
-$busybox mount -t proc proc /proc
-echo 1 > /proc/sys/kernel/printk
 echo
 cat() { $busybox cat \"$@\"; }
 {
 GUEST_COMMANDS
 } | $busybox sed 's/^/mstrap-log: /'
-$busybox stty -F /dev/console -echo
-$busybox poweroff -f
-$busybox sleep 5
-$busybox reboot -f
 ";
 
 /// A busybox ramdisk whose guest runs `commands`, which print the log of measurements, for [`measurements`] to read, and
@@ -229,7 +221,8 @@ pub fn measurements(console: &str) -> String {
     lines.map(|line| format!("{line}\n")).collect()
 }
 
-fn busybox_ramdisk(init: &str) -> Result<Vec<u8>, Missing> {
+/// A busybox ramdisk whose first program does `work` between [`BEGIN`] and [`END`].
+fn busybox_ramdisk(work: &str) -> Result<Vec<u8>, Missing> {
     let busybox = tools::busybox()?;
     let build = || {
         let mut archive = Archive::new();
@@ -241,7 +234,7 @@ fn busybox_ramdisk(init: &str) -> Result<Vec<u8>, Missing> {
         archive.copy("bin/busybox", 0o755, &busybox)?;
         archive.symlink("bin/sh", "busybox")?;
         archive.file("sbin/poweroff", 0o755, POWEROFF.as_bytes())?;
-        archive.file("init", 0o755, init.as_bytes())?;
+        archive.file("init", 0o755, [BEGIN, work, END].concat().as_bytes())?;
         archive.finish()
     };
     build().map_err(|error: io::Error| Missing::new("a small initial ramdisk", error))

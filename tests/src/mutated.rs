@@ -21,6 +21,13 @@ const DIGEST: std::ops::Range<usize> = 96..128;
 const BEHIND_SIGNATURE: usize = 232;
 const PROTOCOL: std::ops::Range<usize> = 48..52;
 
+/// Sets the digest of a manifest, of at least its header's length, to what it must be.
+pub fn seal(manifest: &mut [u8]) {
+    let digest = Sha256::new().chain_update(&manifest[..DIGEST.start]);
+    let digest = digest.chain_update(&manifest[BEHIND_SIGNATURE..]).finalize();
+    manifest[DIGEST].copy_from_slice(&digest);
+}
+
 /// Changes `pack`, which is whole: one change, or a few.
 ///
 /// # Errors
@@ -66,9 +73,7 @@ pub fn mutated(pack: &[u8], rng: &mut Rng) -> Result<Mutated, String> {
                 }
                 what.push(flip(&mut changed, place..place + 1, rng));
             }
-            let digest = Sha256::new().chain_update(&changed[..DIGEST.start]);
-            let digest = digest.chain_update(&changed[BEHIND_SIGNATURE..manifest_len]).finalize();
-            changed[DIGEST].copy_from_slice(&digest);
+            seal(&mut changed[..manifest_len]);
             format!("{}, the digest made right", what.join(", "))
         }
     };

@@ -1,5 +1,6 @@
 //! The stage0 under test: the one that `pack` carries.
 
+use std::mem::offset_of;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -58,8 +59,9 @@ pub fn body() -> Result<Vec<u8>> {
 /// # Errors
 /// As for [`body`].
 pub fn with_body(body: &[u8]) -> Result<Vec<u8>> {
-    /// Where the length is in a program header of ELF64 (`p_filesz`), and the first header in the file.
-    const FILE_LEN_AT: usize = 64 + 32;
+    /// Where the length is: in the first program header, which follows the file's.
+    const FILE_LEN_AT: usize =
+        size_of::<FileHeader64<LittleEndian>>() + offset_of!(ProgramHeader64<LittleEndian>, p_filesz);
     let mut file = EMBEDDED[..packed_at()?].to_vec();
     file.extend(upkr::pack(body, 1, &upkr::Config::default(), None));
     let len = (file.len() as u64).to_le_bytes();

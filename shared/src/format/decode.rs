@@ -275,7 +275,7 @@ impl<'a> Manifest<'a> {
 }
 
 /// Whether an entry is of what a kernel is handed as it is.
-fn is_handed(entry: &MemberEntry) -> bool {
+pub(super) fn is_handed(entry: &MemberEntry) -> bool {
     entry.kind.get() >= MemberKind::Module.number()
 }
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U32, U64};
 
-use super::decode::Manifest;
+use super::decode::{Manifest, is_handed};
 use super::error::FormatError;
 use super::header::manifest_digest;
 use super::wire::{
@@ -69,7 +69,8 @@ impl PackContent {
     /// The pack, as bytes. Refused is what [`Manifest::parse`] would refuse.
     pub fn encode(&self) -> Result<Vec<u8>, FormatError> {
         let mut strings = Strings::default();
-        let mut members = self.member_entries(&mut strings);
+        let room = self.measured.then(|| measure::room(self.modules.len()));
+        let mut members = self.member_entries(&mut strings, room.as_deref());
         let allowed: Vec<StringEntry> = self.allowed.iter().map(|pattern| strings.add(pattern)).collect();
         let manifest_len = HEADER_LEN
             + size_of::<MemberEntry>() * members.len()
@@ -88,7 +89,7 @@ impl PackContent {
         pack.extend_from_slice(&strings.0);
         let digest = manifest_digest(&pack);
         pack[DIGEST_START..][..digest.len()].copy_from_slice(&digest);
-        self.append_stored(&members, &mut pack);
+        self.append_stored(&members, room.as_deref(), &mut pack);
         pack.resize(usize::try_from(pack_len).unwrap_or(pack.len()), 0);
 
         Manifest::parse(&pack, pack_len)?;
@@ -148,7 +149,7 @@ impl PackContent {
     }
 
     /// The entries of all members; where their stored bytes lie is left to [`place`].
-    fn member_entries(&self, strings: &mut Strings) -> Vec<MemberEntry> {
+    fn member_entries(&self, strings: &mut Strings, room: Option<&[u8]>) -> Vec<MemberEntry> {
         let kernel = &self.kernel;
         let stored_len = kernel.frames.iter().map(|frame| frame.stored.len() as u64).sum();
         let content_len = kernel.frames.iter().map(|frame| u64::from(frame.content_len)).sum();
@@ -157,12 +158,8 @@ impl PackContent {
         if let Some(text) = &self.cmdline {
             members.push(verbatim(MemberKind::Cmdline, strings.add("cmdline"), text.as_bytes()));
         }
-        if self.measured {
-            members.push(verbatim(
-                MemberKind::Measurements,
-                strings.add(measure::NAME),
-                &measure::room(self.modules.len()),
-            ));
+        if let Some(room) = room {
+            members.push(verbatim(MemberKind::Measurements, strings.add(measure::NAME), room));
         }
         for module in &self.modules {
             members.push(verbatim(MemberKind::Module, strings.add(&module.name), &module.content));
@@ -189,14 +186,13 @@ impl PackContent {
         entries
     }
 
-    fn append_stored(&self, members: &[MemberEntry], pack: &mut Vec<u8>) {
+    fn append_stored(&self, members: &[MemberEntry], room: Option<&[u8]>, pack: &mut Vec<u8>) {
         for frame in &self.kernel.frames {
             pack.extend_from_slice(&frame.stored);
         }
         let cmdline = self.cmdline.iter().map(|text| text.as_bytes());
-        let room = self.measured.then(|| measure::room(self.modules.len()));
         let modules = self.modules.iter().map(|module| module.content.as_slice());
-        for (entry, content) in members.iter().skip(1).zip(cmdline.chain(room.as_deref()).chain(modules)) {
+        for (entry, content) in members.iter().skip(1).zip(cmdline.chain(room).chain(modules)) {
             pack.resize(usize::try_from(entry.stored_offset.get()).unwrap_or(pack.len()), 0);
             pack.extend_from_slice(content);
         }
@@ -207,7 +203,7 @@ impl PackContent {
 fn place(members: &mut [MemberEntry], manifest_len: u64) -> u64 {
     let mut free = manifest_len;
     for entry in members {
-        let module = entry.kind.get() >= MemberKind::Module.number();
+        let module = is_handed(entry);
         if module {
             free = free.next_multiple_of(PAGE_SIZE);
         }

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::{PAGE_SIZE, Phys, PhysRange};
+use crate::xen::MEMMAP_RAM;
 
 /// Most regions of a memory map. Linux takes 128 from PVH start_info, and no builder gives more.
 pub const MAX_REGIONS: usize = 128;
@@ -21,7 +22,7 @@ impl RegionKind {
     /// The kind that `number` stands for.
     pub const fn from_number(number: u32) -> Self {
         match number {
-            1 => Self::Ram,
+            MEMMAP_RAM => Self::Ram,
             other => Self::Other(other),
         }
     }

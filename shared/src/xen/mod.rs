@@ -10,4 +10,6 @@ pub use hypercall::{
     RemoveFromPhysmap, SCHEDOP_SHUTDOWN, SHUTDOWN_CRASH, SHUTDOWN_POWEROFF, XENMAPSPACE_SHARED_INFO,
     XENMEM_ADD_TO_PHYSMAP, XENMEM_MEMORY_MAP, XENMEM_REMOVE_FROM_PHYSMAP,
 };
-pub use start_info::{E820Entry, HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
+pub use start_info::{
+    E820Entry, HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, MEMMAP_RAM, MEMMAP_RESERVED, START_INFO_MAGIC,
+};

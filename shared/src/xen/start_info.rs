@@ -54,6 +54,11 @@ pub struct HvmModlistEntry {
     pub reserved: U64,
 }
 
+/// `XEN_HVM_MEMMAP_TYPE_RAM`.
+pub const MEMMAP_RAM: u32 = 1;
+/// `XEN_HVM_MEMMAP_TYPE_RESERVED`.
+pub const MEMMAP_RESERVED: u32 = 2;
+
 /// `struct hvm_memmap_table_entry`.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -62,7 +67,7 @@ pub struct HvmMemmapEntry {
     pub addr: U64,
     /// Bytes.
     pub size: U64,
-    /// `XEN_HVM_MEMMAP_TYPE_*`: 1 is RAM.
+    /// `XEN_HVM_MEMMAP_TYPE_*`, for example [`MEMMAP_RAM`].
     pub kind: U32,
     /// 0.
     pub reserved: U32,

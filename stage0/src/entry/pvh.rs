@@ -14,7 +14,8 @@ pub(crate) const VIRT_BASE: u64 = 0xffff_ffff_8000_0000;
 pub(crate) const WINDOW: Virt = Virt(0xffff_c800_0000_0000);
 
 /// `EFER`, its bits for long mode and for no-execute (AMD64 manual volume 2, 3.1.7).
-const EFER_LME_NXE: u32 = 1 << 8 | 1 << 11;
+pub(crate) const EFER_LME: u32 = 1 << 8;
+pub(crate) const EFER_NXE: u32 = 1 << 11;
 
 /// Pages of the tables that the entry fills.
 const TABLE_PAGES: usize = 7;
@@ -35,7 +36,7 @@ global_asm!(
     unpack = sym super::unpack::unpack,
     cr4 = const Cr4::CR4_ENABLE_PAE.bits(),
     efer = const x86::msr::IA32_EFER,
-    efer_bits = const EFER_LME_NXE,
+    efer_bits = const EFER_LME | EFER_NXE,
     cr0 = const Cr0::CR0_PROTECTED_MODE.bits() | Cr0::CR0_WRITE_PROTECT.bits() | Cr0::CR0_ENABLE_PAGING.bits(),
     code32 = const CODE_32,
     data = const DATA,

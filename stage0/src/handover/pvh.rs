@@ -8,6 +8,7 @@ use x86::controlregs::{Cr0, Cr4};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::HandOverError;
+use crate::entry::{EFER_LME, EFER_NXE};
 use crate::load::Memory;
 use crate::platform::fault::{CODE_32, CODE_64, DATA};
 
@@ -28,9 +29,6 @@ const TASK_AVAILABLE: u64 = 0x89;
 
 /// `CR0.PE` and `CR0.ET`, which is 1 on every processor with long mode.
 const CR0: u32 = Cr0::CR0_PROTECTED_MODE.bits() as u32 | 1 << 4;
-/// `EFER`, its bits for long mode and for no-execute (AMD64 manual volume 2, 3.1.7).
-const EFER_LME: u32 = 1 << 8;
-const EFER_NXE: u32 = 1 << 11;
 
 /// What the kernel is entered with, as the trampoline reads it.
 #[derive(Clone, Copy, Debug, Default, IntoBytes, Immutable)]

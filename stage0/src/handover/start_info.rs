@@ -3,7 +3,7 @@
 use core::fmt;
 
 use shared::memory::{PAGE_SIZE, Phys, PhysRange, Virt};
-use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
+use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, MEMMAP_RAM, MEMMAP_RESERVED, START_INFO_MAGIC};
 use zerocopy::IntoBytes;
 
 use crate::load::Memory;
@@ -89,11 +89,6 @@ impl fmt::Display for HandOverError {
 }
 
 impl core::error::Error for HandOverError {}
-
-/// Type of memory that is reserved (Xen's public/arch-x86/hvm/start_info.h).
-const RESERVED: u32 = 2;
-/// Type of usable memory.
-const RAM: u32 = 1;
 
 /// Writes the block, and zeroes each module's last page behind the module. start_info is at the block's start, of the
 /// version that the builder's was, or the highest whose fields are known here; the rest follows, each aligned to 8 bytes.
@@ -205,15 +200,15 @@ impl Writer<'_> {
         for entry in memmap {
             let (first, kind) = (entry.addr.get(), entry.kind.get());
             let end = first.saturating_add(entry.size.get());
-            if kind != RAM || end <= reserved.start().0 || to <= first {
+            if kind != MEMMAP_RAM || end <= reserved.start().0 || to <= first {
                 put(first, end, kind)?;
                 continue;
             }
-            put(first, end.min(reserved.start().0), RAM)?;
+            put(first, end.min(reserved.start().0), MEMMAP_RAM)?;
             // Once, though RAM may be in several entries.
-            put(from, to, RESERVED)?;
+            put(from, to, MEMMAP_RESERVED)?;
             from = to;
-            put(first.max(to), end, RAM)?;
+            put(first.max(to), end, MEMMAP_RAM)?;
         }
         Ok((start, count))
     }

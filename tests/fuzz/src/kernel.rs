@@ -1,6 +1,7 @@
 //! Reading a kernel from raw bytes, and every plan that can be made of it.
 
 use harness::agreement;
+use harness::corpus::Load;
 use shared::kernel::{
     Decisions, EntryRule, Kernel, KernelFile, MAX_KERNEL_AREA, MAX_VIEW, Mapping, Outside, Plan, Protocol, SliceFile,
 };
@@ -115,4 +116,17 @@ impl KernelFile for Watched<'_> {
 pub fn seeds() -> Vec<Vec<u8>> {
     let with = |elf: Vec<u8>| [&[0; HEAD], &elf[..]].concat();
     seeds::kernels().into_iter().chain(seeds::heads()).map(with).collect()
+}
+
+/// A segment at `paddr`, as any.
+pub fn load(paddr: u64) -> Load {
+    Load {
+        paddr,
+        vaddr: 0xffff_ffff_8010_0000,
+        file_len: 0x100,
+        memory_len: 0x3000,
+        flags: 5,
+        offset: None,
+        align: 4096,
+    }
 }

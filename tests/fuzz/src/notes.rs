@@ -1,6 +1,6 @@
 //! What a kernel says of itself: notes in a program header, notes in a section, and `__xen_guest`.
 
-use harness::corpus::{Description, Load, Notes, Place};
+use harness::corpus::{Description, Notes, Place};
 use shared::kernel::Decisions;
 
 use crate::input::Input;
@@ -13,18 +13,15 @@ pub fn run(data: &[u8]) {
     let [segment, section] = lens.map(|len| input.bytes(usize::from(len % 4096)).to_vec());
     let guest = Some(input.rest().to_vec()).filter(|text| !text.is_empty() && text.len() < 8192);
     let group = |place, bytes: Vec<u8>| Notes { place, bytes, cut: 0 };
-    let load = Load {
-        paddr: 0x10_0000,
-        vaddr: 0xffff_ffff_8010_0000,
-        file_len: 0x100,
-        memory_len: 0x3000,
-        flags: 5,
-        offset: None,
-        align: 4096,
-    };
     let mut notes = vec![group(Place::Segment, segment), group(Place::Section, section)];
     notes.retain(|notes| !notes.bytes.is_empty());
-    let description = Description { loads: vec![load], notes, guest, symbols: Some((24, 8)), ..Description::default() };
+    let description = Description {
+        loads: vec![kernel::load(0x10_0000)],
+        notes,
+        guest,
+        symbols: Some((24, 8)),
+        ..Description::default()
+    };
     kernel::read(&description.elf(), &Decisions::default());
 }
 

@@ -1,13 +1,11 @@
 //! Makes the hashes of a changed pack right again, as the format's definition has them: a packer's doing, not a transfer's.
 
-use sha2::{Digest, Sha256};
+use harness::mutated;
 
 /// Places in a manifest (`shared::format`).
 const MANIFEST_LEN: usize = 24;
 const MEMBER_COUNT: usize = 32;
 const FRAME_COUNT: usize = 36;
-const DIGEST: std::ops::Range<usize> = 96..128;
-const BEHIND_SIGNATURE: usize = 232;
 const HEADER: usize = 256;
 const MEMBER: usize = 128;
 const FRAME: usize = 64;
@@ -21,9 +19,9 @@ fn number<const N: usize>(pack: &[u8], at: usize) -> Option<usize> {
 /// Sets the digest of the manifest. What is too short for one stays as it is.
 pub fn manifest(pack: &mut [u8]) {
     let Some(len) = number::<8>(pack, MANIFEST_LEN) else { return };
-    let Some(bytes) = pack.get(..len).filter(|bytes| bytes.len() >= HEADER) else { return };
-    let digest = Sha256::new().chain_update(&bytes[..DIGEST.start]).chain_update(&bytes[BEHIND_SIGNATURE..]).finalize();
-    pack[DIGEST].copy_from_slice(&digest);
+    if let Some(manifest) = pack.get_mut(..len).filter(|bytes| bytes.len() >= HEADER) {
+        mutated::seal(manifest);
+    }
 }
 
 /// Sets the hashes of all frames, of command line and modules, and the digest.

@@ -115,16 +115,7 @@ fn directly() {
 
 /// Kernels with more of something than is taken.
 fn kernels() {
-    let load = |paddr| Load {
-        paddr,
-        vaddr: 0xffff_ffff_8010_0000,
-        file_len: 0x100,
-        memory_len: 0x3000,
-        flags: 5,
-        offset: None,
-        align: 4096,
-    };
-    let one = || Description { loads: vec![load(0x10_0000)], ..Description::default() };
+    let one = || Description { loads: vec![kernel::load(0x10_0000)], ..Description::default() };
     let notes = |len: usize| Notes { place: Place::Segment, bytes: [4, 0, 0, 0].repeat(3).repeat(len), cut: 0 };
     let read = |description: Description| kernel::read(&description.elf(), &Decisions::default());
     read(Description { sections: vec!["a".into(); 2000], ..one() });
@@ -134,7 +125,7 @@ fn kernels() {
     let mut bytes = Vec::new();
     add_note(&mut bytes, b"Xen\0", kind::PHYS32_ENTRY, &[0, 0, 0x10, 0]);
     let pvh = vec![Notes { place: Place::Segment, bytes, cut: 0 }];
-    let loads = vec![load(0x10_0000), load(0x10_0000), load(0x10_0000)];
+    let loads = vec![kernel::load(0x10_0000), kernel::load(0x10_0000), kernel::load(0x10_0000)];
     read(Description { loads, notes: pvh, ..one() });
     let mut bytes = Vec::new();
     let base = 0xffff_ffff_8000_0000_u64.to_le_bytes();
@@ -143,8 +134,9 @@ fn kernels() {
     pv.iter().for_each(|(kind, desc)| add_note(&mut bytes, b"Xen\0", *kind, desc));
     let notes = vec![Notes { place: Place::Segment, bytes, cut: 0 }];
     // The second where the first is mapped already.
-    let second = Load { vaddr: 0xffff_ffff_8010_1000, ..load(0x20_0000) };
-    let meeting = Description { loads: vec![load(0x10_0000), second], notes, entry: 0xffff_ffff_8010_0000, ..one() };
+    let second = Load { vaddr: 0xffff_ffff_8010_1000, ..kernel::load(0x20_0000) };
+    let meeting =
+        Description { loads: vec![kernel::load(0x10_0000), second], notes, entry: 0xffff_ffff_8010_0000, ..one() };
     kernel::read(&meeting.elf(), &Decisions { mapping: Mapping::Segments, ..Decisions::default() });
     exceptional::all().iter().for_each(|case| kernel::read(&case.elf, &Decisions::default()));
     packs(&meeting.elf());
