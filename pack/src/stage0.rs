@@ -1,5 +1,6 @@
 //! The stage0 that this program carries, or another one.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -47,6 +48,11 @@ pub enum Stage0Cause {
 pub fn read(path: &Path) -> Result<Vec<u8>, Stage0Error> {
     let checked = input::read(path, MAX_STAGE0).map_err(Stage0Cause::from).and_then(check);
     checked.map_err(|cause| Stage0Error { path: path.to_owned(), cause })
+}
+
+/// The stage0 in a file, or where none is named the one that this program carries.
+pub fn given(path: Option<&Path>) -> Result<Cow<'static, [u8]>, Stage0Error> {
+    path.map_or(Ok(Cow::Borrowed(EMBEDDED)), |path| read(path).map(Cow::Owned))
 }
 
 /// Whether a builder would start `image`.

@@ -24,8 +24,7 @@ pub(super) fn run(args: &DigestArgs) -> anyhow::Result<()> {
     let name = || args.image.display().to_string();
     let bytes = image::read(&args.image)?;
     let image = Image::parse(&bytes).with_context(name)?;
-    let stage0 = args.stage0.as_deref().map(stage0::read).transpose()?;
-    let stage0 = stage0.as_deref().unwrap_or(stage0::EMBEDDED);
-    super::print(&measurements::log(&image, stage0, &args.cmdline).with_context(name)?)?;
+    let stage0 = stage0::given(args.stage0.as_deref())?;
+    super::print(&measurements::log(&image, &stage0, &args.cmdline).with_context(name)?)?;
     Ok(())
 }

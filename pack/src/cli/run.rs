@@ -106,15 +106,14 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let name = || args.file.display().to_string();
     let bytes = pack_of(args)?;
     let image = Image::parse(&bytes).with_context(name)?;
-    let stage0 = args.stage0.as_deref().map(stage0::read).transpose()?;
-    let stage0 = stage0.as_deref().unwrap_or(stage0::EMBEDDED);
-    let domain = args.tier.domain(args.memory, &args.extra, stage0::trusted(stage0));
-    let verdict = check(&image, stage0, &domain).with_context(name)?;
+    let stage0 = stage0::given(args.stage0.as_deref())?;
+    let domain = args.tier.domain(args.memory, &args.extra, stage0::trusted(&stage0));
+    let verdict = check(&image, &stage0, &domain).with_context(name)?;
     let memory = args.memory.unwrap_or_else(|| usual_memory(verdict.need));
 
     let folder = tempfile::tempdir()?;
     let (kernel, ramdisk) = (folder.path().join("stage0.elf"), folder.path().join("image.pack"));
-    fs::write(&kernel, stage0).with_context(|| kernel.display().to_string())?;
+    fs::write(&kernel, &stage0).with_context(|| kernel.display().to_string())?;
     fs::write(&ramdisk, &bytes).with_context(|| ramdisk.display().to_string())?;
     let words = [
         ("--tier", OsString::from(args.tier.word())),

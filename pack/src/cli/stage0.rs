@@ -15,10 +15,7 @@ use super::text::size;
 pub(super) fn run(args: &Stage0Args) -> anyhow::Result<()> {
     let inputs: Vec<&Path> = args.stage0.iter().chain(args.trust()).map(PathBuf::as_path).collect();
     let output = Output::new(&args.output, &inputs)?;
-    let mut image = match &args.stage0 {
-        Some(path) => stage0::read(path)?,
-        None => stage0::EMBEDDED.to_vec(),
-    };
+    let mut image = stage0::given(args.stage0.as_deref())?.into_owned();
     let keys = key::trusting(args.trust())?;
     if !args.trust().is_empty() {
         stage0::trust(&mut image, &keys).context("stage0")?;
