@@ -68,3 +68,15 @@ pub fn with_body(body: &[u8]) -> Result<Vec<u8>> {
     file[FILE_LEN_AT..][..len.len()].copy_from_slice(&len);
     Ok(file)
 }
+
+/// A stage0 in whose body `code` is written over the one place that begins with `place`.
+///
+/// # Errors
+/// As for [`body`], or there is not one such place.
+pub fn changed(place: &[u8], code: &[u8]) -> Result<Vec<u8>> {
+    let mut body = body()?;
+    let places: Vec<usize> = (0..body.len()).filter(|at| body[*at..].starts_with(place)).collect();
+    ensure!(places.len() == 1, "expected {place:x?} once in stage0, found it at {places:x?}");
+    body[places[0]..][..code.len()].copy_from_slice(code);
+    with_body(&body)
+}

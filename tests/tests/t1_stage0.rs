@@ -54,11 +54,7 @@ fn main() {
 
 /// Starts a stage0 whose code is changed in one place.
 fn fault(name: &'static str, code: &[u8], says: &str) -> Result<(), Trouble> {
-    let mut body = stage0::body()?;
-    let places: Vec<usize> = (0..body.len()).filter(|at| body[*at..].starts_with(&MOVE)).collect();
-    check(places.len() == 1, format!("expected the code that moves stage0 once, found {places:x?}"))?;
-    body[places[0]..][..code.len()].copy_from_slice(code);
-    let stage0 = probe::file(&format!("fault-{name}.stage0"), &stage0::with_body(&body)?)?;
+    let stage0 = probe::file(&format!("fault-{name}.stage0"), &stage0::changed(&MOVE, code)?)?;
     let pack = Case::new(Layout::at(name, 16 * MIB)).pack()?;
     let outcome = Machine::new(format!("fault-{name}"), stage0).initrd(pack).limit(Duration::from_secs(5)).run()?;
     outcome.ended(&Exit::Debug(stage0::EXIT_ERROR))?;

@@ -10,7 +10,7 @@ use shared::memory::Phys;
 use shared::memory::Virt;
 use shared::trust::TrustSlot;
 
-pub(crate) use pvh::{EFER_LME, EFER_NXE, VIRT_BASE, WINDOW};
+pub(crate) use pvh::{EFER_LME, EFER_NXE, WINDOW};
 pub(crate) use pvh::{image_layout, image_place};
 pub(crate) use unpack::started;
 

@@ -2,7 +2,7 @@ use core::arch::global_asm;
 
 use shared::kernel::notes::kind;
 
-use super::VIRT_BASE;
+use crate::platform::VIRT_BASE;
 
 global_asm!(
     include_str!("pv.s"),

@@ -4,10 +4,8 @@ use shared::memory::{Phys, PhysRange, Virt, VirtRange};
 use shared::trust::TrustSlot;
 use x86::controlregs::{Cr0, Cr4};
 
+use crate::platform::VIRT_BASE;
 use crate::platform::fault::{CODE_32, CODE_64, DATA};
-
-/// The virtual address of physical 0 in the image; stage0.ld has the same number, and the linker compares them.
-pub(crate) const VIRT_BASE: u64 = 0xffff_ffff_8000_0000;
 
 /// Where physical memory is seen: physical 0 is here. A slot of its own of the top table, which no kernel is known to want:
 /// a PV kernel's addresses are mapped beside it for a moment.

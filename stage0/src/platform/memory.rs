@@ -5,7 +5,7 @@ use core::slice;
 use shared::memory::PAGE_SIZE;
 use shared::memory::{Phys, PhysRange};
 
-use super::pv::{Frames, View};
+use super::pv::{ByXen, Frames, View};
 use crate::entry::WINDOW;
 use crate::load::Memory;
 
@@ -18,7 +18,7 @@ pub struct PhysicalMemory {
     /// What the window shows ends here.
     end: Phys,
     /// In a PV domain: by whom what moves is renamed instead of copied.
-    frames: Option<Frames>,
+    frames: Option<Frames<'static, ByXen>>,
 }
 
 impl PhysicalMemory {
@@ -55,12 +55,12 @@ impl PhysicalMemory {
 
 impl PhysicalMemory {
     /// What moves is renamed by `frames` from now on.
-    pub(super) fn rename_by(&mut self, frames: Frames) {
+    pub(super) fn rename_by(&mut self, frames: Frames<'static, ByXen>) {
         self.frames = Some(frames);
     }
 
     /// A PV domain's frames.
-    pub const fn frames(&mut self) -> Option<&mut Frames> {
+    pub const fn frames(&mut self) -> Option<&mut Frames<'static, ByXen>> {
         self.frames.as_mut()
     }
 

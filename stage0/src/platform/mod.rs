@@ -2,6 +2,7 @@
 
 pub mod handed;
 pub mod heap;
+pub mod pv;
 
 #[cfg(target_os = "none")]
 pub mod clock;
@@ -16,8 +17,6 @@ pub mod memory;
 #[cfg(target_os = "none")]
 mod paging;
 #[cfg(target_os = "none")]
-pub mod pv;
-#[cfg(target_os = "none")]
 pub mod pvh;
 #[cfg(target_os = "none")]
 mod ring;
@@ -29,6 +28,9 @@ pub mod xen;
 use shared::memory::{Arrangement, PhysRange};
 
 use crate::load::{Clock, Memory};
+
+/// The virtual address of physical 0, or pseudo-physical 0, in the image; stage0.ld has the same number, and the linker compares them.
+pub const VIRT_BASE: u64 = 0xffff_ffff_8000_0000;
 
 /// What a domain whose kernel cannot be started writes to QEMU's isa-debug-exit; QEMU's exit status is twice this, and one: 33.
 pub const DEBUG_EXIT_FAILED: u8 = 16;

@@ -4,7 +4,8 @@ use shared::memory::{GIB, PAGE_SIZE, Phys, PhysRange, TABLES_LEN, Virt};
 use x86::bits64::paging::{PAddr, PDEntry, PDFlags, PDPTEntry, PDPTFlags, PML4Entry, PML4Flags, PTEntry, PTFlags};
 
 use super::memory::pointer;
-use crate::entry::{VIRT_BASE, WINDOW, image_layout};
+use crate::entry::{WINDOW, image_layout};
+use crate::platform::VIRT_BASE;
 
 /// Entries of a table.
 const ENTRIES: usize = 512;

@@ -6,7 +6,7 @@ use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, Virt};
 
 use super::{Guest, fail, report_times, room, say};
 use crate::boot::{self, Domain, ManifestCopy};
-use crate::entry::{self, VIRT_BASE};
+use crate::entry;
 use crate::error::Error;
 use crate::handover::pv::Hinge;
 use crate::handover::{self, HandOverError};
@@ -16,7 +16,7 @@ use crate::platform::console::Console;
 use crate::platform::handed::Handed;
 use crate::platform::pv::{Pv, PvHanded, Refused};
 use crate::platform::xen::Xen;
-use crate::platform::{self, fault};
+use crate::platform::{self, VIRT_BASE, fault};
 
 /// Starts the kernel of a PV domain; called by the entry, once.
 pub(crate) fn pv(start_info: Virt, stack_end: Virt) -> ! {
@@ -44,8 +44,9 @@ struct ReadyPv {
 
 fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: &mut Handed) -> Result<ReadyPv, Error> {
     let mut meter = Meter::new(TimeStampCounter, fault::enter);
-    // SAFETY: the PV entry was called by a builder, with these.
-    let handed = unsafe { PvHanded::read(start_info, stack_end, common) }?;
+    // SAFETY: the PV entry was called by a builder, with these; it maps all up to the end of the boot stack.
+    let copy_info = |at| unsafe { PvHanded::copy(at) };
+    let handed = PvHanded::read(entry::image_place(), start_info, stack_end, copy_info, common)?;
     if let Some((mfn, port)) = handed.console() {
         // SAFETY: the builder maps the ring among its structures, if it is there at all.
         unsafe { platform::pv::set_console(&handed, mfn, port) };

@@ -17,6 +17,7 @@ pub mod load;
 pub mod notes;
 pub mod open;
 pub mod pv;
+pub mod pv_builder;
 pub mod said;
 pub mod seal;
 pub mod seeds;
@@ -32,7 +33,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "builder", run: builder::run, seeds: builder::seeds },
     Target { name: "decode", run: decode::run, seeds: decode::seeds },
     Target { name: "format", run: format::run, seeds: format::seeds },
@@ -41,4 +42,5 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "notes", run: notes::run, seeds: notes::seeds },
     Target { name: "open", run: open::run, seeds: open::seeds },
     Target { name: "pv", run: pv::run, seeds: pv::seeds },
+    Target { name: "pv_builder", run: pv_builder::run, seeds: pv_builder::seeds },
 ];

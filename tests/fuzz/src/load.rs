@@ -17,6 +17,7 @@ use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGI
 use stage0::boot::{Domain, Loaded, Pv, load};
 use stage0::handover::{Module, PvhHandover, write_block, write_start_info};
 use stage0::load::Meter;
+use stage0::platform::VIRT_BASE;
 use stage0::platform::handed::Handed;
 use zerocopy::IntoBytes;
 
@@ -27,8 +28,6 @@ use crate::{kernel, said, seal, seeds};
 /// Bytes of decisions and the like that stand before the kernel file.
 pub const HEAD: usize = 128;
 
-/// Where stage0 is linked: the address of pseudo-physical 0 in a PV domain.
-const VIRT_BASE: Virt = Virt(0xffff_ffff_8000_0000);
 const START_INFO: u64 = 0x6000;
 const MODLIST: u64 = 0x6100;
 const MEMMAP: u64 = 0x7000;
@@ -193,7 +192,7 @@ impl Built {
         let modules: Vec<Option<Vec<u8>>> =
             handed.modules.iter().map(|module| machine.guest.read(module.range).map(<[u8]>::to_vec)).collect();
         let image = PhysRange::sized(Phys(IMAGE.0), IMAGE.1).expect("a range");
-        let base = VIRT_BASE;
+        let base = Virt(VIRT_BASE);
         let pv = self.pv.map(|domain| Pv { domain, base, structures: PhysRange::EMPTY });
         let mut log = String::new();
         let mut domain = Domain {

@@ -1,6 +1,7 @@
 //! T4: domains of a real Xen, created by its real toolstack. Each module starts one Xen for all of its domains.
 
 mod direct;
+mod faults;
 mod linux;
 mod older;
 mod probes;

@@ -15,6 +15,8 @@ use libtest_mimic::Trial;
 use shared::format::Codec;
 use shared::memory::MIB;
 
+use crate::faults::FAULTS;
+
 /// Domains of each kind whose packs are changed, and what the changes come of.
 const CHANGED: u64 = 5;
 const SEED: u64 = 2006;
@@ -30,6 +32,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         trial::test("a_linux_reads_what_was_measured", measured),
         trial::test("a_console_that_nobody_reads_does_not_stop_it", unread),
     ];
+    tests.push(trial::test("an_exception_inside_stage0_ends_a_pv_domain", faults));
     tests.extend(REFUSED.iter().enumerate().map(|(number, refused)| {
         trial::test(&format!("refused_{}", refused.name), move || refused.check(&Batch::get()?.refused[number]))
     }));
@@ -124,6 +127,8 @@ struct Batch {
     measured: Vec<(MeasuredLinux, Outcome)>,
     /// Domains whose packs were changed at random, of each kind.
     changed: Vec<(Changed, Outcome)>,
+    /// PV domains whose stage0 is changed.
+    faults: Vec<Outcome>,
 }
 
 impl Batch {
@@ -170,8 +175,12 @@ impl Batch {
         changed.extend(mutated::changed(Kind::Pv, CHANGED, SEED)?);
         let before = domains.len();
         domains.extend(changed.iter().map(|changed| changed.domain.clone()));
+        for fault in &FAULTS {
+            domains.push(fault.domain()?);
+        }
         let mut outcomes = tier4::run(Release::Trixie, &domains)?;
         check(outcomes.len() == domains.len(), "expected as many outcomes as domains")?;
+        let faults = outcomes.split_off(domains.len() - FAULTS.len());
         let changed = changed.into_iter().zip(outcomes.split_off(before)).collect();
         let rest = outcomes.split_off(2 * pairs.len());
         let (refused, rest) = rest.split_at(REFUSED.len());
@@ -183,7 +192,7 @@ impl Batch {
         let measured = linux.into_iter().zip(of_linux.iter().cloned()).collect();
         let probes = outcomes.as_chunks().0.to_vec();
         let [refused, repeated, unread, short] = [refused, repeated, unread, short].map(<[Outcome]>::to_vec);
-        Ok(Self { pairs, probes, refused, repeated, unread, short, verified, measured, changed })
+        Ok(Self { pairs, probes, refused, repeated, unread, short, verified, measured, changed, faults })
     }
 }
 
@@ -302,6 +311,13 @@ fn measured() -> Result<(), Trouble> {
         outcome.ended(&Exit::PowerOff)?;
     }
     Ok(())
+}
+
+fn faults() -> Result<(), Trouble> {
+    let outcomes = &Batch::get()?.faults;
+    let failed = FAULTS.iter().zip(outcomes).filter_map(|(fault, outcome)| fault.check(outcome).err());
+    let failed: Vec<String> = failed.map(|trouble| format!("{trouble:?}")).collect();
+    check(outcomes.len() == FAULTS.len() && failed.is_empty(), failed.join("\n"))
 }
 
 /// There is no third outcome.

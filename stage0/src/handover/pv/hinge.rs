@@ -8,9 +8,10 @@ use shared::pv::StartOfDay;
 use shared::xen::DOMID_SELF;
 use shared::xen::pv::{HYPERVISOR_MMUEXT_OP, MMUEXT_NEW_BASEPTR, MMUEXT_UNPIN_TABLE, MmuextOp};
 
-use crate::entry::{VIRT_BASE, image_layout};
+use crate::entry::image_layout;
 use crate::handover::HandOverError;
 use crate::load::Memory;
+use crate::platform::VIRT_BASE;
 use crate::platform::pv::Mfn;
 
 /// Where the count of operations that were carried out is in the page.

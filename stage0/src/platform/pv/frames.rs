@@ -3,17 +3,8 @@
 //! Moving is renaming: a machine frame gets another number, and nothing is copied. Virtual addresses are not affected, but
 //! for the window's, which follow the numbers.
 
-use core::fmt;
-
-use shared::memory::{PAGE_SIZE, Pfn, PhysRange, Virt};
-use shared::xen::DOMID_SELF;
-use shared::xen::pv::{
-    HYPERVISOR_MMU_UPDATE, HYPERVISOR_MMUEXT_OP, HYPERVISOR_UPDATE_VA_MAPPING, INVALID_P2M_ENTRY, MMU_MACHPHYS_UPDATE,
-    MMUEXT_TLB_FLUSH_LOCAL, MmuUpdate, MmuextOp, UVMF_INVLPG,
-};
-
-use crate::platform::xen::Xen;
-use crate::start::fail;
+use shared::memory::{PAGE_SIZE, Pfn, PhysRange};
+use shared::xen::pv::{INVALID_P2M_ENTRY, MMU_MACHPHYS_UPDATE, MmuUpdate};
 
 /// A machine frame's number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,21 +28,6 @@ pub const TABLE: u64 = 0x67;
 /// Not executable.
 const NO_EXECUTE: u64 = 1 << 63;
 
-/// Xen refused what stage0 asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Refused {
-    /// The hypercall.
-    pub call: &'static str,
-    /// What it returned.
-    pub result: i64,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "hypercall refused: {}, expected 0, found {}", self.call, self.result)
-    }
-}
-
 /// What the window shows of a frame that moves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum View {
@@ -63,20 +39,30 @@ pub enum View {
     Stale,
 }
 
+/// By whom numbers of frames and entries of the window are changed.
+pub trait Updates {
+    /// Carries out `updates`, in their order.
+    fn update(&mut self, updates: &[MmuUpdate]);
+
+    /// Lets all that was updated be seen.
+    fn flush(&mut self);
+}
+
 /// The frames.
 #[derive(Debug)]
-pub struct Frames {
+pub struct Frames<'a, U> {
     /// The builder's list, which stage0 keeps up to date.
-    list: &'static mut [u64],
+    list: &'a mut [u64],
     /// The window's tables of the lowest level, one behind the other.
     tables: Pfn,
     updates: heapless::Vec<MmuUpdate, 128>,
+    by: U,
 }
 
-impl Frames {
-    /// The frames of the builder's `list`. `tables` is where the window's tables of the lowest level are.
-    pub fn new(list: &'static mut [u64], tables: Pfn) -> Self {
-        Self { list, tables, updates: heapless::Vec::new() }
+impl<'a, U: Updates> Frames<'a, U> {
+    /// The frames of the builder's `list`. `tables` is where the window's tables of the lowest level are; `by` changes them.
+    pub fn new(list: &'a mut [u64], tables: Pfn, by: U) -> Self {
+        Self { list, tables, updates: heapless::Vec::new(), by }
     }
 
     /// The list of frames.
@@ -149,15 +135,12 @@ impl Frames {
     /// Carries out what is to be done.
     pub fn flush(&mut self) {
         self.send();
-        let flush = MmuextOp { cmd: MMUEXT_TLB_FLUSH_LOCAL, ..MmuextOp::default() };
-        // SAFETY: the operation changes no memory.
-        unsafe { mmuext(&flush) };
+        self.by.flush();
     }
 
     fn send(&mut self) {
         if !self.updates.is_empty() {
-            // SAFETY: the updates are of numbers of frames, and of entries of the window for frames that nobody holds.
-            unsafe { update(&self.updates) };
+            self.by.update(&self.updates);
             self.updates.clear();
         }
     }
@@ -166,43 +149,4 @@ impl Frames {
 /// The window's entry for a frame.
 pub(super) fn shown(mfn: Mfn) -> u64 {
     mfn.entry(PAGE | NO_EXECUTE)
-}
-
-/// Writes entries of page tables, or numbers of machine frames.
-///
-/// # Safety
-/// What they change is no memory that Rust code holds.
-pub(super) unsafe fn update(updates: &[MmuUpdate]) {
-    let address = updates.as_ptr().expose_provenance() as u64;
-    // SAFETY: the hypercall reads the updates; what they do is promised by the caller.
-    let result =
-        unsafe { Xen::Syscall.call(HYPERVISOR_MMU_UPDATE, [address, updates.len() as u64, 0, DOMID_SELF.into()]) };
-    check("mmu_update", result);
-}
-
-/// Changes the entry for `at` in the tables in use.
-///
-/// # Safety
-/// As for [`update`].
-pub(super) unsafe fn map(at: Virt, entry: u64) {
-    // SAFETY: promised by the caller.
-    let result = unsafe { Xen::Syscall.call(HYPERVISOR_UPDATE_VA_MAPPING, [at.0, entry, UVMF_INVLPG, 0]) };
-    check("update_va_mapping", result);
-}
-
-/// One operation on page tables as a whole.
-///
-/// # Safety
-/// As for [`update`].
-pub(super) unsafe fn mmuext(operation: &MmuextOp) {
-    let address = core::ptr::from_ref(operation).expose_provenance() as u64;
-    // SAFETY: the hypercall reads the operation; what it does is promised by the caller.
-    let result = unsafe { Xen::Syscall.call(HYPERVISOR_MMUEXT_OP, [address, 1, 0, DOMID_SELF.into()]) };
-    check("mmuext_op", result);
-}
-
-fn check(call: &'static str, result: i64) {
-    if result != 0 {
-        fail(&Refused { call, result });
-    }
 }

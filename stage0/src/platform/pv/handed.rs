@@ -5,9 +5,8 @@ use core::fmt;
 use shared::memory::{MIB, PAGE_SIZE, Phys, PhysRange, TooManyRegions, Virt};
 use shared::pv::{MAX_PAGES, PvBuilder, PvDomain};
 use shared::xen::pv::{PV_MAGIC, SIF_INITDOMAIN, SIF_MOD_START_PFN, StartInfo};
-use zerocopy::FromBytes;
 
-use crate::entry::{VIRT_BASE, image_place};
+use crate::platform::VIRT_BASE;
 use crate::platform::handed::{Handed, HandedError, HandedModule, Thing};
 
 /// What a PV builder handed over.
@@ -45,6 +44,13 @@ pub enum PvHandedError {
     },
     /// The frames have too many holes.
     Memory(TooManyRegions),
+    /// The list of frames has none for something that is there.
+    NoFrames {
+        /// What.
+        thing: &'static str,
+        /// Its place.
+        range: PhysRange,
+    },
     /// No room for page tables that show the domain's memory.
     NoRoom {
         /// Bytes of the domain.
@@ -67,6 +73,9 @@ impl fmt::Display for PvHandedError {
                 write!(f, "start_info is wrong: nr_pages, expected 1 to {MAX_PAGES}, found {found}")
             }
             Self::Memory(error) => error.fmt(f),
+            Self::NoFrames { thing, range } => {
+                write!(f, "list of frames is wrong: {thing}, expected frames for {range}, found holes")
+            }
             Self::NoRoom { found } => {
                 write!(f, "not enough memory: domain, expected room for page tables, found {} MiB", found.div_ceil(MIB))
             }
@@ -78,21 +87,24 @@ impl fmt::Display for PvHandedError {
 impl core::error::Error for PvHandedError {}
 
 impl PvHanded {
-    /// Copies start_info; command line and pack, which every kind of domain has, go to `handed`.
+    /// Takes over start_info; command line and pack, which every kind of domain has, go to `handed`.
     ///
-    /// # Safety
-    /// A PV builder mapped start_info, and called the entry with a boot stack that ends at `stack_end`.
-    pub unsafe fn read(info_at: Virt, stack_end: Virt, handed: &mut Handed) -> Result<Self, PvHandedError> {
+    /// The builder says that start_info is at `info_at`, and the end of its boot stack at `stack_end`; `copy` copies start_info from
+    /// there, and is called only if it lies between the end of stage0's `image` and that stack's end, all of which a builder maps.
+    pub fn read(
+        image: PhysRange,
+        info_at: Virt,
+        stack_end: Virt,
+        copy: impl FnOnce(Virt) -> [u8; size_of::<StartInfo>()],
+        handed: &mut Handed,
+    ) -> Result<Self, PvHandedError> {
         let misplaced = |thing, at| PvHandedError::Misplaced { thing, at };
-        let floor = Virt(VIRT_BASE.wrapping_add(image_place().end().0));
+        let floor = Virt(VIRT_BASE.wrapping_add(image.end().0));
         let is_inside = |at: Virt, len: u64| at >= floor && at.checked_add(len).is_some_and(|end| end <= stack_end);
         if !info_at.is_aligned(PAGE_SIZE) || !is_inside(info_at, size_of::<StartInfo>() as u64) {
             return Err(misplaced("start_info", info_at));
         }
-        let bytes = core::ptr::with_exposed_provenance::<[u8; size_of::<StartInfo>()]>(info_at.0 as usize);
-        // SAFETY: between the image and the end of the boot stack, all of which the builder maps.
-        let bytes = unsafe { bytes.read_unaligned() };
-        let info = StartInfo::read_from_bytes(&bytes).map_err(|_| PvHandedError::Magic { at: info_at })?;
+        let info: StartInfo = zerocopy::transmute!(copy(info_at));
         if !info.magic.starts_with(PV_MAGIC) {
             return Err(PvHandedError::Magic { at: info_at });
         }
@@ -112,7 +124,7 @@ impl PvHanded {
         let phys = |at: Virt| Phys(at.0.wrapping_sub(VIRT_BASE));
         let end = phys(stack_end).align_up(PAGE_SIZE).unwrap_or_default();
         let structures = PhysRange::new(phys(first), end).map_err(|_| misplaced("boot stack", stack_end))?;
-        read_handed(&info, &structures, handed)?;
+        read_handed(&info, image, &structures, handed)?;
         // libxenguest says where the list's frames are only if they are not in the linear mapping, as stage0's are; Xen always
         // says how many it had given out.
         let builder = match (info.flags.get() & SIF_INITDOMAIN, info.first_p2m_pfn.get()) {
@@ -122,7 +134,24 @@ impl PvHanded {
         Ok(Self { info, info_at, domain: PvDomain { nr_pages, builder }, structures })
     }
 
+    /// Copies start_info.
+    ///
+    /// # Safety
+    /// A PV builder mapped it at `at`.
+    #[cfg(target_os = "none")]
+    pub unsafe fn copy(at: Virt) -> [u8; size_of::<StartInfo>()] {
+        let bytes = core::ptr::with_exposed_provenance::<[u8; size_of::<StartInfo>()]>(at.0 as usize);
+        // SAFETY: promised by the caller; nobody writes to it.
+        unsafe { bytes.read_unaligned() }
+    }
+
+    /// Where the list of frames is, an entry of 8 bytes for each.
+    pub fn list(&self) -> Virt {
+        Virt(self.info.mfn_list.get())
+    }
+
     /// Copies what is behind start_info in its page.
+    #[cfg(target_os = "none")]
     pub fn copy_rest(&self, rest: &mut [u8]) {
         let start = self.info_at.0.wrapping_add(size_of::<StartInfo>() as u64);
         let len = PAGE_SIZE - start % PAGE_SIZE;
@@ -141,7 +170,12 @@ impl PvHanded {
 }
 
 /// The pack and the command line.
-fn read_handed(info: &StartInfo, structures: &PhysRange, handed: &mut Handed) -> Result<(), PvHandedError> {
+fn read_handed(
+    info: &StartInfo,
+    image: PhysRange,
+    structures: &PhysRange,
+    handed: &mut Handed,
+) -> Result<(), PvHandedError> {
     handed.flags = info.flags.get();
     let (start, len) = (info.mod_start.get(), info.mod_len.get());
     let start = match handed.flags & SIF_MOD_START_PFN {
@@ -150,7 +184,6 @@ fn read_handed(info: &StartInfo, structures: &PhysRange, handed: &mut Handed) ->
     };
     if len != 0 {
         let module = PhysRange::sized(start, len).ok();
-        let image = image_place();
         let module = module.filter(|module| !module.overlaps(&image) && !module.overlaps(structures));
         let outside = HandedError::Unreachable { thing: Thing::Module(0), start, len };
         let range = module.ok_or(PvHandedError::Handed(outside))?;

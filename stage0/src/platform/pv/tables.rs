@@ -1,37 +1,14 @@
 //! stage0's own page tables in a PV domain, added to the builder's: the window, and a place for one page anywhere.
 
 use shared::memory::{PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
-use shared::pv::tables::{SLOTS, index, window_len};
-use shared::xen::pv::{INVALID_P2M_ENTRY, MMUEXT_TLB_FLUSH_LOCAL, MmuUpdate, MmuextOp};
+use shared::pv::tables::{SLOTS, index};
+use shared::xen::pv::{INVALID_P2M_ENTRY, MmuUpdate};
 
-use super::frames::{Mfn, TABLE, map, mmuext, shown, update};
-use crate::entry::{VIRT_BASE, WINDOW};
-
-/// Where stage0's tables are.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    /// The window's, of level 1, 2, 3, then the spare ones.
-    pub range: PhysRange,
-    low: u64,
-    middle: u64,
-}
-
-impl Place {
-    /// The tables for a window on `frames` frames, in the last pages of `ram`.
-    pub(super) fn at_end(ram: PhysRange, frames: u64) -> Option<Self> {
-        let start = ram.end().checked_sub(window_len(frames)).filter(|start| *start >= ram.start())?;
-        let low = frames.div_ceil(SLOTS);
-        Some(Self { range: PhysRange::new(start, ram.end()).ok()?, low, middle: low.div_ceil(SLOTS) })
-    }
-
-    const fn page(&self, n: u64) -> Pfn {
-        Pfn(self.range.start().pfn().0 + n)
-    }
-
-    const fn spare(&self, n: u64) -> Pfn {
-        self.page(self.low + self.middle + 1 + n)
-    }
-}
+use super::calls::{ByXen, map, update};
+use super::frames::{Mfn, TABLE, Updates, shown};
+use super::room::Place;
+use crate::entry::WINDOW;
+use crate::platform::VIRT_BASE;
 
 /// A page of stage0's whose address shows other frames for a while.
 #[repr(C, align(4096))]
@@ -189,11 +166,9 @@ impl Builders {
                 }
             }
         }
-        // SAFETY: as above; the flush changes no memory.
-        unsafe {
-            update(&updates);
-            mmuext(&MmuextOp { cmd: MMUEXT_TLB_FLUSH_LOCAL, ..MmuextOp::default() });
-        }
+        // SAFETY: as above.
+        unsafe { update(&updates) };
+        ByXen.flush();
     }
 }
 
@@ -219,9 +194,4 @@ pub(super) fn hook_window(list: &[u64], builders: &Builders, entry: u64) -> bool
     // SAFETY: nothing was mapped in the window, which is the only thing that the entry leads to.
     unsafe { update(&[MmuUpdate { ptr, val: entry }]) };
     true
-}
-
-/// The number of the frame that the builder mapped at `at`.
-pub(super) const fn pfn_of(at: Virt) -> Pfn {
-    Pfn(at.0.wrapping_sub(VIRT_BASE) / PAGE_SIZE)
 }
