@@ -8,6 +8,9 @@ use super::*;
 use crate::kernel::{Decisions, EntryRule, Mapping, Protocol};
 use crate::memory::{FileRange, Virt};
 
+/// From one byte that is tried to the next: Miri is too slow for all of them.
+const STEP: usize = if cfg!(miri) { 131 } else { 1 };
+
 fn content() -> PackContent {
     let frame = |len: u32, codec, stored: &[u8]| EncodedFrame { content_len: len, codec, stored: stored.to_vec() };
     PackContent {
@@ -93,7 +96,7 @@ fn frames_are_found_by_what_they_hold() {
 fn each_flipped_bit_of_the_manifest_is_an_error() {
     let pack = content().encode().unwrap();
     let manifest_len = Manifest::parse(&pack, pack.len() as u64).unwrap().manifest_len();
-    for byte in 0..usize::try_from(manifest_len).unwrap() {
+    for byte in (0..usize::try_from(manifest_len).unwrap()).step_by(STEP) {
         for bit in 0..8 {
             let mut flipped = pack.clone();
             flipped[byte] ^= 1 << bit;
@@ -105,7 +108,7 @@ fn each_flipped_bit_of_the_manifest_is_an_error() {
 #[test]
 fn every_truncation_is_an_error() {
     let pack = content().encode().unwrap();
-    for len in 0..pack.len() {
+    for len in (0..pack.len()).step_by(STEP) {
         let error = Manifest::parse(&pack[..len], len as u64).err().unwrap();
         assert!(matches!(error, FormatError::Truncated { .. }), "{len}: {error}");
     }
