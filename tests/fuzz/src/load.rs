@@ -1,20 +1,26 @@
 //! All that stage0 does between its entry and the kernel's, in a domain that watches every write.
 //!
 //! The kernel is any file, the pack anything that a packer could make of it, the builder whoever likes. Either stage0 refuses,
-//! or the kernel lies where its plan says, byte for byte, its modules are whole, and it is handed what it was promised.
+//! or the kernel lies where its plan says, byte for byte, its modules are whole, and it is handed what it was promised,
+//! the log of measurements, too, if the pack wants one. Where a key is trusted, all of that is what its owner signed.
 
 use harness::agreement;
+use pack::key::PrivateKey;
+use sha2::{Digest, Sha256};
 use shared::cmdline::{self, Options};
 use shared::direct::Map;
 use shared::format::{
-    Codec, EncodedFrame, EncodedKernel, EncodedModule, Frame, MAX_FRAME_LEN, MAX_MANIFEST_LEN, Manifest, PackContent,
+    Codec, EncodedFrame, EncodedKernel, EncodedModule, Frame, MAX_FRAME_LEN, MAX_MANIFEST_LEN, Manifest, Member,
+    PackContent,
 };
 use shared::kernel::{Kernel, Protocol, SliceFile};
+use shared::measure;
 use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Virt, shifted};
 use shared::pv::{PvBuilder, PvDomain};
-use shared::trust::TrustSlot;
+use shared::trust::{PublicKey, TrustSlot};
 use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
 use stage0::boot::{Domain, Loaded, Pv, load};
+use stage0::error::Error;
 use stage0::handover::{Module, PvhHandover, write_block, write_start_info};
 use stage0::load::Meter;
 use stage0::platform::VIRT_BASE;
@@ -33,6 +39,13 @@ const MODLIST: u64 = 0x6100;
 const MEMMAP: u64 = 0x7000;
 const CMDLINE: u64 = 0x8000;
 
+/// What of stage0's file is loaded.
+const FILE: &[u8] = b"stage0";
+/// Bytes of a header of a cpio archive, and where a file's and a name's length are in it (cpio(5), "New ASCII Format").
+const CPIO_HEADER: usize = 110;
+const CPIO_FILESIZE: usize = 54;
+const CPIO_NAMESIZE: usize = 94;
+
 /// [`HEAD`] bytes that say what is done with it, then a kernel file.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
@@ -43,8 +56,17 @@ pub fn run(data: &[u8]) {
     built.start();
 }
 
-/// A pack of `elf`, cut and damaged as the input says.
-fn pack(head: &mut Input<'_>, elf: &[u8]) -> Option<Vec<u8>> {
+/// A pack, and what its domain thinks of it.
+struct Packed {
+    bytes: Vec<u8>,
+    /// Whether the domain's stage0 has a key in it.
+    trust: bool,
+    /// The pack as it was when that key's owner signed it.
+    signed: Option<Vec<u8>>,
+}
+
+/// A pack of `elf`, cut, signed and damaged as the input says.
+fn pack(head: &mut Input<'_>, elf: &[u8]) -> Option<Packed> {
     let (codec, cut, flags) = (head.u8(), head.u8(), head.u8());
     let codec = Codec::from_number(u32::from(codec % 3))?;
     let decisions = kernel::decisions(head);
@@ -63,16 +85,19 @@ fn pack(head: &mut Input<'_>, elf: &[u8]) -> Option<Vec<u8>> {
     let frames = pieces.take(2000).map(|piece| frame(codec, piece)).collect::<Option<Vec<_>>>()?;
     let module = |n: u8| EncodedModule { name: "m".into(), content: vec![n; usize::from(flags) * 61 + 1] };
     let content = PackContent {
-        kernel: EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames },
+        kernel: EncodedKernel { name: "kernel".into(), sha256: Sha256::digest(elf).into(), frames },
         cmdline: (flags & 1 != 0).then(|| if flags & 32 == 0 { "of the \"pack\" quiet" } else { "no\0text" }.into()),
         modules: (0..(flags >> 1) % 4).map(module).collect(),
         decisions,
         locked: flags & 8 != 0,
-        measured: false,
+        measured: flags & 64 != 0,
         allowed: if flags & 16 == 0 { vec![] } else { vec!["a=*".into(), "b".into()] },
     };
     let mut pack = content.encode().ok()?;
-    let (count, seal) = (head.u8() % 4, head.u8() % 4);
+    let (count, seal) = (head.u8() % 4, head.u8());
+    // Of a pack that cannot be read nothing is signed.
+    let sign = |pack: &mut Vec<u8>| key().sign(pack).ok().map(|()| pack.clone());
+    let mut signed = if seal & 8 != 0 { sign(&mut pack) } else { None };
     for _ in 0..4 {
         let (at, value) = (head.u32() as usize % pack.len(), head.u8());
         // Of the tables and the first frames, mostly.
@@ -81,12 +106,20 @@ fn pack(head: &mut Input<'_>, elf: &[u8]) -> Option<Vec<u8>> {
             pack[at] ^= value;
         }
     }
-    match seal {
+    match seal % 4 {
         1 | 2 => seal::all(&mut pack),
         3 => seal::manifest(&mut pack),
         _ => {}
     }
-    Some(pack)
+    if seal & 16 != 0 {
+        signed = sign(&mut pack).or(signed);
+    }
+    Some(Packed { bytes: pack, trust: seal & 4 != 0, signed })
+}
+
+/// The key that is trusted, if one is.
+fn key() -> PrivateKey {
+    PrivateKey::from_seed(&[1; 32])
 }
 
 fn frame(codec: Codec, piece: &[u8]) -> Option<EncodedFrame> {
@@ -109,6 +142,9 @@ struct Built {
     version: u32,
     /// Where the builder says that the pack is, if that is a lie.
     far: Option<u64>,
+    trust: TrustSlot,
+    /// The pack as it was signed.
+    signed: Option<Vec<u8>>,
 }
 
 fn region(start: u64, len: u64, kind: u32) -> HvmMemmapEntry {
@@ -116,7 +152,10 @@ fn region(start: u64, len: u64, kind: u32) -> HvmMemmapEntry {
 }
 
 impl Built {
-    fn of(head: &mut Input<'_>, pack: Vec<u8>) -> Option<Self> {
+    fn of(head: &mut Input<'_>, packed: Packed) -> Option<Self> {
+        let Packed { bytes: pack, trust, signed } = packed;
+        let first = if trust { key().public() } else { PublicKey::NONE };
+        let trust = TrustSlot { keys: [PublicKey::NONE, first, PublicKey::NONE, PublicKey::NONE], ..TrustSlot::EMPTY };
         let flags = head.u8();
         let place = |head: &mut Input<'_>| (u64::from(head.u16()) * PAGE_SIZE) % LEN;
         let mut pack_at = place(head);
@@ -142,7 +181,7 @@ impl Built {
         let pv = (flags & 0x40 != 0).then_some(PvDomain { nr_pages: ram / PAGE_SIZE, builder: PvBuilder::Toolstack });
         let version = u32::from(head.u8() % 3);
         let far = head.one_in(16).then(|| head.address());
-        Some(Self { pv, memmap, modules, cmdline, rsdp, version, far })
+        Some(Self { pv, memmap, modules, cmdline, rsdp, version, far, trust, signed })
     }
 
     /// Puts everything into memory.
@@ -198,8 +237,8 @@ impl Built {
         let mut domain = Domain {
             handed: &handed,
             options,
-            trust: &TrustSlot::EMPTY,
-            file: b"stage0",
+            trust: &self.trust,
+            file: FILE,
             ram,
             image,
             builder: Builder::Qemu,
@@ -211,7 +250,11 @@ impl Built {
         let mut meter = Meter::new(Still, |_| ());
         match load(&mut machine, &mut domain, &mut copy, &mut meter) {
             Ok(loaded) => self.check(&mut machine, &handed, options, &loaded, &modules),
-            Err(error) => said::note(&error),
+            Err(error) => {
+                let whole = self.signed.is_some() && modules[0] == self.signed;
+                assert!(!(whole && matches!(error, Error::Trust(_))), "a signed pack, and yet {error}");
+                said::note(&error);
+            }
         }
     }
 
@@ -228,6 +271,17 @@ impl Built {
         let pack = modules[0].as_ref().expect("a pack that was read");
         let manifest = Manifest::parse(pack, pack.len() as u64).expect("a manifest that was taken");
         assert_eq!(manifest.digest(), loaded.manifest.digest());
+        let (mut pack, trusts) = (pack, self.trust != TrustSlot::EMPTY);
+        if trusts {
+            // Whatever became of it since.
+            pack = self.signed.as_ref().expect("only a signed pack to be started");
+        }
+        let manifest = Manifest::parse(pack, pack.len() as u64).expect("a manifest that was signed");
+        assert_eq!(manifest.digest(), loaded.manifest.digest(), "not what was signed");
+        assert_eq!(loaded.log.is_some(), manifest.room().is_some());
+        if trusts || loaded.log.is_some() {
+            assert_eq!(modules.len(), 1, "modules beside a pack that is signed or measured");
+        }
         if let Some(elf) = decoded(&manifest, pack) {
             let kernel = Kernel::read(&mut SliceFile(&elf)).expect("a kernel that was read");
             let plan = kernel.plan(loaded.plan.protocol, manifest.decisions()).expect("a plan that was made");
@@ -240,19 +294,23 @@ impl Built {
                 assert!(found.len() == expected.len() && wrong.is_none(), "{place} differs at {wrong:x?}");
             }
         }
+        let mut pack = pack.clone();
+        if let Some(log) = loaded.log {
+            measured(machine, loaded, &manifest, log, &mut pack);
+        }
         if loaded.start_of_day.is_none() {
-            self.hand_over(machine, handed, loaded, &manifest, modules);
+            self.hand_over(machine, handed, loaded, &own(&manifest, &pack, loaded), &modules[1..]);
         }
     }
 
-    /// What is handed over reads back as what it was made from.
+    /// What is handed over reads back as what it was made from: the pack's `own` modules, and those `beside` it.
     fn hand_over(
         &self,
         machine: &mut Watched,
         handed: &Handed,
         loaded: &Loaded<'_>,
-        manifest: &Manifest<'_>,
-        modules: &[Option<Vec<u8>>],
+        own: &[Handing],
+        beside: &[Option<Vec<u8>>],
     ) {
         let given: Vec<Module<'_>> = loaded.modules(handed).collect();
         let kept = loaded.arrangement.block;
@@ -271,8 +329,8 @@ impl Built {
         let mut again = Handed::EMPTY;
         let known = handed.memmap.clone();
         let ask = |memmap: &mut stage0::platform::handed::Memmap| memmap.extend_from_slice(&known).is_ok();
-        let kernels_modules = manifest.modules().count() + modules.len() - 1;
-        if kernels_modules > shared::memory::MAX_MODULES + 1 || loaded.cmdline.len() > cmdline::MAX_BUILDER_LEN {
+        if own.len() + beside.len() > shared::memory::MAX_MODULES + 1 || loaded.cmdline.len() > cmdline::MAX_BUILDER_LEN
+        {
             // More than a stage0 would take, which a kernel may.
             return;
         }
@@ -290,17 +348,75 @@ impl Built {
             assert!(!ram.overlaps(&reserved), "{reserved} is given away in {ram:?}");
         }
         assert_eq!(again.cmdline.as_str(), loaded.cmdline.as_str());
-        let pack = modules[0].as_ref().expect("a pack that was read");
-        let own = manifest
-            .modules()
-            .map(|member| pack[member.stored.offset() as usize..member.stored.end() as usize].to_vec());
-        let expected: Vec<Option<Vec<u8>>> = own.map(Some).chain(modules[1..].iter().cloned()).collect();
+        let own = own.iter().map(|(content, cmdline)| (Some(content), *cmdline));
+        let expected: Vec<_> = own.chain(beside.iter().map(|content| (content.as_ref(), None))).collect();
         assert_eq!(again.modules.len(), expected.len());
-        for (module, expected) in again.modules.iter().zip(&expected) {
+        for (module, (content, cmdline)) in again.modules.iter().zip(expected) {
             let found = machine.guest.read(module.range);
-            assert!(expected.is_none() || found == expected.as_deref(), "the module at {} has changed", module.range);
+            assert!(content.is_none_or(|content| found == Some(content)), "the module at {} has changed", module.range);
+            assert_eq!(module.cmdline.as_deref(), cmdline.map(str::as_bytes), "the module at {}", module.range);
         }
     }
+}
+
+/// A module's bytes and command line.
+type Handing = (Vec<u8>, Option<&'static str>);
+
+/// What of `pack`, as stage0 left it, the kernel gets as modules.
+fn own(manifest: &Manifest<'_>, pack: &[u8], loaded: &Loaded<'_>) -> Vec<Handing> {
+    let bytes = |member: Member<'_>| pack[member.stored.offset() as usize..member.stored.end() as usize].to_vec();
+    let mut own: Vec<Handing> = manifest.modules().map(|member| (bytes(member), None)).collect();
+    if let Some((room, log)) = manifest.room().map(bytes).zip(loaded.log) {
+        if loaded.linux {
+            // The archive and the initrd as one.
+            let archive = &room[measure::ARCHIVE_AT..];
+            match own.first_mut() {
+                Some((initrd, _)) => *initrd = [archive, initrd].concat(),
+                None => own.push((archive.to_vec(), None)),
+            }
+        }
+        own.push((room[..log.len() as usize].to_vec(), Some(measure::NAME)));
+    }
+    own
+}
+
+/// The log is in its room, and in the room's archive, and nothing else there has changed. Puts it into `pack`, too.
+fn measured(machine: &Watched, loaded: &Loaded<'_>, manifest: &Manifest<'_>, log: PhysRange, pack: &mut [u8]) {
+    let stored = manifest.room().expect("room for a log").stored;
+    assert_eq!(log.start().0, loaded.arrangement.pack.start().0 + stored.offset());
+    let text = expected_log(manifest, loaded.cmdline.as_str());
+    let room = &mut pack[stored.offset() as usize..stored.end() as usize];
+    let file = measure::ARCHIVE_AT + (CPIO_HEADER + measure::NAME.len() + 1).next_multiple_of(4);
+    for at in [0, file] {
+        room[at..at + text.len()].copy_from_slice(text.as_bytes());
+    }
+    let place = PhysRange::sized(log.start(), stored.len()).expect("a range");
+    let found = machine.guest.read(place).expect("memory that was written");
+    assert_eq!(found[..log.len() as usize].escape_ascii().to_string(), text.as_bytes().escape_ascii().to_string());
+    assert!(found == room, "the room at {place} differs at {:x?}", found.iter().zip(&*room).position(|(a, b)| a != b));
+    // Whoever packed it may have made another archive.
+    if room[measure::ARCHIVE_AT..file] == measure::room(manifest.modules().count())[measure::ARCHIVE_AT..file] {
+        let field = |at: usize| {
+            let digits = &found[measure::ARCHIVE_AT..][at..at + 8];
+            usize::from_str_radix(str::from_utf8(digits).expect("digits"), 16).expect("a number")
+        };
+        assert_eq!((field(CPIO_NAMESIZE), field(CPIO_FILESIZE)), (measure::NAME.len() + 1, text.len()));
+    }
+}
+
+/// The log of a pack, as its definition has it.
+fn expected_log(manifest: &Manifest<'_>, cmdline: &str) -> String {
+    let sha256 = |bytes: &[u8]| <[u8; 32]>::from(Sha256::digest(bytes));
+    let modules = manifest.modules().map(|module| ("module", *module.sha256));
+    let digests = [("stage0", sha256(FILE)), ("manifest", *manifest.digest()), ("kernel", *manifest.kernel().sha256)];
+    let digests = digests.into_iter().chain(modules).chain([("cmdline", sha256(cmdline.as_bytes()))]);
+    let mut text = "mstrap measurements 1\n".to_owned();
+    let mut chain = [0; 32];
+    for (name, digest) in digests {
+        text += &format!("{name} {}\n", pack::info::hex(&digest));
+        chain = sha256(&[chain, digest].concat());
+    }
+    text + &format!("chain {}\n", pack::info::hex(&chain))
 }
 
 /// The kernel file of a pack, by other decoders than stage0's; `None` if these do not take a frame.
@@ -318,15 +434,21 @@ fn decoded(manifest: &Manifest<'_>, pack: &[u8]) -> Option<Vec<u8>> {
     Some(manifest.frames().map(decode).collect::<Option<Vec<_>>>()?.concat())
 }
 
-/// The corpus, with each codec, in domains as they are.
+/// The corpus, with each codec, in domains as they are; measured, signed and both, for domains that trust the signer.
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
+    // What is packed, whether it is signed, and what is built.
+    let plain = [0, 0b1111, 0b0001_0011, 0b0010_0001].map(|flags| (flags, 0, flags << 3));
+    let verified =
+        [(0b0100_0101, 0, 0), (0b0000_0011, 0b1100, 0), (0b0101_0001, 0b1_0100, 0), (0b0100_0011, 0b1100, 0x40)];
     for (n, elf) in (0u8..).zip(seeds::kernels()) {
-        for flags in [0, 0b1111, 0b0001_0011, 0b0010_0001] {
+        for (flags, seal, built) in plain.into_iter().chain(verified) {
             // The codec, the way to cut, members; 12 bytes of decisions; no damage.
             let mut head = vec![n % 3, 0, flags];
+            head.resize(3 + 12 + 1, 0);
+            head.push(seal);
             head.resize(3 + 12 + 2 + 20, 0);
-            head.extend([flags << 3]);
+            head.push(built);
             head.resize(HEAD, n);
             seeds.push([head, elf.clone()].concat());
         }
