@@ -211,7 +211,7 @@ fn segments(base: u64, pages: u64) -> impl Strategy<Value = Vec<(u64, u64, u64, 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 200 }))]
 
     #[test]
     fn each_page_is_what_is_promised(

@@ -91,7 +91,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 10 } else { 2000 }))]
 
     /// Carries an arrangement out, page by page, and looks whether anything was lost on the way.
     #[test]

@@ -276,7 +276,7 @@ fn loads() -> impl Strategy<Value = Vec<Load>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 300 }))]
 
     #[test]
     fn segments_in_any_order_and_overlap_land_where_they_belong(loads in loads()) {
