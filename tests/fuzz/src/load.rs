@@ -434,24 +434,48 @@ fn decoded(manifest: &Manifest<'_>, pack: &[u8]) -> Option<Vec<u8>> {
     Some(manifest.frames().map(decode).collect::<Option<Vec<_>>>()?.concat())
 }
 
-/// The corpus, with each codec, in domains as they are; measured, signed and both, for domains that trust the signer.
+/// The corpus, with each codec, in domains as they are; measured, signed and both, for domains that trust the signer; and what
+/// is refused there, as long as anything is.
 pub fn seeds() -> Vec<Vec<u8>> {
+    /// What is packed, damaged and signed, and what is built.
+    const VERIFIED: [(u8, u8, u8, u8); 9] = [
+        (0b0100_0101, 0, 0, 0),
+        (0b0000_0011, 0, 0b1100, 0),
+        (0b0101_0001, 0, 0b1_0100, 0),
+        (0b0100_0011, 0, 0b1100, 0x40),
+        // Not signed; changed since, and sealed; damaged since; with a module beside it, measured or signed.
+        (0b0000_0011, 0, 0b0100, 0),
+        (0b0000_0011, 1, 0b1101, 0),
+        (0b0000_0011, 1, 0b1100, 0),
+        (0b0100_0000, 0, 0, 0x08),
+        (0b0000_0000, 0, 0b1100, 0x08),
+    ];
     let mut seeds = Vec::new();
-    // What is packed, whether it is signed, and what is built.
-    let plain = [0, 0b1111, 0b0001_0011, 0b0010_0001].map(|flags| (flags, 0, flags << 3));
-    let verified =
-        [(0b0100_0101, 0, 0), (0b0000_0011, 0b1100, 0), (0b0101_0001, 0b1_0100, 0), (0b0100_0011, 0b1100, 0x40)];
+    let plain = [0, 0b1111, 0b0001_0011, 0b0010_0001].map(|flags| (flags, 0, 0, flags << 3));
     for (n, elf) in (0u8..).zip(seeds::kernels()) {
-        for (flags, seal, built) in plain.into_iter().chain(verified) {
-            // The codec, the way to cut, members; 12 bytes of decisions; no damage.
+        for (flags, count, seal, built) in plain.into_iter().chain(VERIFIED) {
+            // The codec, the way to cut, members; 12 bytes of decisions; damage, if any.
             let mut head = vec![n % 3, 0, flags];
-            head.resize(3 + 12 + 1, 0);
-            head.push(seal);
-            head.resize(3 + 12 + 2 + 20, 0);
+            head.resize(3 + 12, 0);
+            head.extend([count, seal]);
+            for at in 0..4 {
+                head.extend(u32::to_le_bytes(at * 0x0123_4567 * u32::from(count)));
+                head.push(count);
+            }
             head.push(built);
             head.resize(HEAD, n);
             seeds.push([head, elf.clone()].concat());
         }
     }
+    seeds.extend(elsewhere());
     seeds
+}
+
+/// A pack of which the builder says that it is where there is no memory.
+fn elsewhere() -> Option<Vec<u8>> {
+    let mut head = vec![0; 3 + 12 + 2 + 20 + 1];
+    // Its place, no command line, the version; that it is a lie, and the page that it names.
+    head.extend([2, 2, 0, 0, 1, 0, 0xff, 0xff]);
+    head.resize(HEAD, 0);
+    seeds::kernels().first().map(|elf| [head, elf.clone()].concat())
 }
