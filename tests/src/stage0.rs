@@ -75,8 +75,17 @@ pub fn with_body(body: &[u8]) -> Result<Vec<u8>> {
 /// As for [`body`], or there is not one such place.
 pub fn changed(place: &[u8], code: &[u8]) -> Result<Vec<u8>> {
     let mut body = body()?;
+    let at = find(&body, place)?;
+    body[at..][..code.len()].copy_from_slice(code);
+    with_body(&body)
+}
+
+/// Where the one place of `body` is that begins with `place`.
+///
+/// # Errors
+/// There is not one such place.
+pub fn find(body: &[u8], place: &[u8]) -> Result<usize> {
     let places: Vec<usize> = (0..body.len()).filter(|at| body[*at..].starts_with(place)).collect();
     ensure!(places.len() == 1, "expected {place:x?} once in stage0, found it at {places:x?}");
-    body[places[0]..][..code.len()].copy_from_slice(code);
-    with_body(&body)
+    Ok(places[0])
 }

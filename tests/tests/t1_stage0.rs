@@ -2,18 +2,38 @@
 
 use std::time::Duration;
 
+use ::stage0::platform::VIRT_BASE;
 use harness::probe::{self, Case, Layout};
 use harness::trial::{self, Trouble, check};
-use harness::{Exit, Machine, stage0};
+use harness::{Exit, Machine, Outcome, stage0};
 use object::LittleEndian;
 use object::elf::{FileHeader64, PT_LOAD, PT_NOTE, ProgramHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
 use pack::stage0::{EMBEDDED, MAX_STAGE0};
-use shared::memory::MIB;
+use shared::memory::{MIB, PAGE_SIZE};
 
 /// The code that moves stage0, in the order of its bytes (platform/pvh.rs: mov r8, rcx; mov rcx, rdx; rep movsq; mov cr3, r8; ret),
 /// which runs once, while the phase is "place".
 const MOVE: [u8; 13] = [0x49, 0x89, 0xc8, 0x48, 0x89, 0xd1, 0xf3, 0x48, 0xa5, 0x41, 0x0f, 0x22, 0xd8];
+
+/// Code that a PVH domain never runs, in the order of its bytes: a stub for each exception in a PV domain (platform/fault.s:
+/// pop rcx; pop r11; jmp), each of [`STUB_LEN`] bytes.
+const STUB: [u8; 4] = [0x59, 0x41, 0x5b, 0xe9];
+const STUB_LEN: usize = 16;
+const STUBS: usize = 32;
+
+/// sidt [rdi]; mov word [rdi], 9 * 16 - 1; lidt [rdi]; int 0x80. RDI is where stage0 would go. The table then ends with the gate
+/// of vector 8, so that neither the interrupt's gate nor that of the fault which this is can be reached.
+const DOUBLE_FAULT: [u8; 13] = [0x0f, 0x01, 0x0f, 0x66, 0xc7, 0x07, 0x8f, 0x00, 0x0f, 0x01, 0x1f, 0xcd, 0x80];
+/// Where in it the last instruction is.
+const INTERRUPT: usize = 11;
+
+/// mov eax, 0x3f8; mov dr0, rax; mov rax, cr4; or al, 8; mov cr4, rax; mov eax, 0x20002; mov dr7, rax; ud2: an exception whose
+/// report is one more, since each write to the serial port is (AMD64 manual volume 2, 13.1.1: a breakpoint of input and output).
+const FAULT_WITHIN: [u8; 26] = [
+    0xb8, 0xf8, 0x03, 0x00, 0x00, 0x0f, 0x23, 0xc0, 0x0f, 0x20, 0xe0, 0x0c, 0x08, 0x0f, 0x22, 0xe0, 0xb8, 0x02, 0x00,
+    0x02, 0x00, 0x0f, 0x23, 0xf8, 0x0f, 0x0b,
+];
 
 /// What is put there instead, and what stage0 then says behind `stage0: error: exception in stage0: `.
 const FAULTS: [(&str, &[u8], &str); 5] = [
@@ -41,6 +61,8 @@ fn main() {
         .map(|(name, code, says)| trial::test(&format!("{name}_is_reported"), move || fault(name, code, says)))
         .into();
     tests.extend([
+        trial::test("a_double_fault_is_reported", double_fault),
+        trial::test("an_exception_while_one_is_reported_ends_the_domain", fault_within),
         trial::test("the_image_is_one_segment_and_its_notes", shape),
         trial::test("the_image_is_small", || {
             let len = EMBEDDED.len();
@@ -52,18 +74,52 @@ fn main() {
     trial::main(tests);
 }
 
-/// Starts a stage0 whose code is changed in one place.
+/// An exception is reported, once, and ends the domain.
 fn fault(name: &'static str, code: &[u8], says: &str) -> Result<(), Trouble> {
-    let stage0 = probe::file(&format!("fault-{name}.stage0"), &stage0::changed(&MOVE, code)?)?;
-    let pack = Case::new(Layout::at(name, 16 * MIB)).pack()?;
-    let outcome = Machine::new(format!("fault-{name}"), stage0).initrd(pack).limit(Duration::from_secs(5)).run()?;
-    outcome.ended(&Exit::Debug(stage0::EXIT_ERROR))?;
-    let errors: Vec<&str> = outcome.serial.lines().filter(|line| line.starts_with("stage0: error: ")).collect();
-    let expected = format!("stage0: error: exception in stage0: {says}");
+    let outcome = run(name, &stage0::changed(&MOVE, code)?)?;
+    let errors: Vec<&str> = outcome.serial.lines().filter(|line| line.starts_with(ERROR)).collect();
+    let expected = format!("{ERROR}exception in stage0: {says}");
     check(
         errors.len() == 1 && errors[0].starts_with(&expected),
         outcome.failure(&format!("expected one line that begins with {expected:?}")),
     )
+}
+
+fn double_fault() -> Result<(), Trouble> {
+    let body = stage0::body()?;
+    // The body is what the image ends with, in whole pages (stage0.ld).
+    let start = stage0::place()?.end().0 - (body.len() as u64).next_multiple_of(PAGE_SIZE);
+    let address = VIRT_BASE + start + (stage0::find(&body, &MOVE)? + INTERRUPT) as u64;
+    fault("double", &DOUBLE_FAULT, &format!("phase place, expected none, found vector 8 (code 0x0) at {address:#x}"))
+}
+
+/// Without an end to it, the first byte of the report would be written again and again.
+fn fault_within() -> Result<(), Trouble> {
+    let mut body = stage0::body()?;
+    let is_stubs =
+        |at: &usize| body[*at..].chunks(STUB_LEN).take_while(|stub| stub.starts_with(&STUB)).count() >= STUBS;
+    let place = stage0::find(&body, &MOVE)?;
+    let stubs = (0..body.len()).find(is_stubs).ok_or("expected the stubs for PV domains, found none")?;
+    // jmp
+    let jump = i32::try_from(stubs as i64 - (place as i64 + 5)).map_err(|error| error.to_string())?;
+    body[place] = 0xe9;
+    body[place + 1..][..4].copy_from_slice(&jump.to_le_bytes());
+    body[stubs..][..FAULT_WITHIN.len()].copy_from_slice(&FAULT_WITHIN);
+    let outcome = run("within", &stage0::with_body(&body)?)?;
+    let last = outcome.serial.lines().last().unwrap_or_default();
+    check(last == &ERROR[..1], outcome.failure("expected the first byte of a report, and nothing after it"))
+}
+
+/// What stage0's errors begin with.
+const ERROR: &str = "stage0: error: ";
+
+/// Starts this stage0, which ends as it does on an error.
+fn run(name: &'static str, stage0: &[u8]) -> Result<Outcome, Trouble> {
+    let stage0 = probe::file(&format!("fault-{name}.stage0"), stage0)?;
+    let pack = Case::new(Layout::at(name, 16 * MIB)).pack()?;
+    let outcome = Machine::new(format!("fault-{name}"), stage0).initrd(pack).limit(Duration::from_secs(5)).run()?;
+    outcome.ended(&Exit::Debug(stage0::EXIT_ERROR))?;
+    Ok(outcome)
 }
 
 type Header = ProgramHeader64<LittleEndian>;
