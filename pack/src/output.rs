@@ -48,6 +48,17 @@ pub enum OutputError {
         /// The output.
         path: PathBuf,
     },
+    /// There is no room for it.
+    #[error(
+        "{}: cannot be written: {error}: make room on its file system, or name an output on another",
+        path.display()
+    )]
+    NoRoom {
+        /// The output.
+        path: PathBuf,
+        /// Of what there is none.
+        error: io::Error,
+    },
     /// The system refuses.
     #[error("{}: cannot be written: {error}", path.display())]
     Unwritable {
@@ -62,7 +73,7 @@ impl Output {
     /// Checks that a file can be written at `path` and that it would replace none of `inputs`. Nothing is left there.
     pub fn new(path: &Path, inputs: &[&Path]) -> Result<Self, OutputError> {
         let named = path.to_owned();
-        let unwritable = |error| OutputError::Unwritable { path: path.to_owned(), error };
+        let unwritable = |error| unwritable(path, error);
         let (path, permissions) = match fs::metadata(path) {
             Ok(there) => {
                 check_replaceable(path, &there, inputs)?;
@@ -79,7 +90,7 @@ impl Output {
 
     /// Writes `bytes`. Until they are all on disk, what was there before stays.
     pub fn write(&self, bytes: &[u8]) -> Result<(), OutputError> {
-        self.try_write(bytes).map_err(|error| OutputError::Unwritable { path: self.named.clone(), error })
+        self.try_write(bytes).map_err(|error| unwritable(&self.named, error))
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<()> {
@@ -128,6 +139,15 @@ impl Output {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         }
+    }
+}
+
+/// Why there can be no file at `path`.
+fn unwritable(path: &Path, error: io::Error) -> OutputError {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OutputError::NoRoom { path, error },
+        _ => OutputError::Unwritable { path, error },
     }
 }
 
