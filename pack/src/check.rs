@@ -1,7 +1,7 @@
 //! Whether a pack would boot in a domain, found out by the code that stage0 runs there.
 
 use shared::cmdline::{self, CmdlineError};
-use shared::kernel::{Plan, PlanError, Protocol};
+use shared::kernel::{Plan, PlanError};
 use shared::memory::MIB;
 use shared::trust::{TrustError, check_required};
 
@@ -43,14 +43,6 @@ pub enum Obstacle {
         kind: Kind,
         /// Why.
         why: PlanError,
-    },
-    /// The kernel could be entered, but not by this stage0.
-    #[error("in a {kind} domain: kernel: entered by {protocol}, which this stage0 does not know: use another type")]
-    NotEntered {
-        /// The kind.
-        kind: Kind,
-        /// The protocol.
-        protocol: Protocol,
     },
     /// stage0 would not start anything of it.
     #[error("{0}: {advice}", advice = advice::on_trust(.0))]
@@ -94,12 +86,11 @@ pub fn check(image: &Image<'_>, stage0: &[u8], domain: &Domain<'_>) -> Result<Ve
     Ok(Verdict { identity: Identity::of(&elf), reading, plan, cmdline, need })
 }
 
-/// The plan by which this stage0 would enter the kernel in a domain of the kind.
+/// The plan by which stage0 would enter the kernel in a domain of the kind.
 pub fn plan(reading: &Reading, kind: Kind) -> Result<Plan, Obstacle> {
     let refused = |why| Obstacle::Plan { kind, why };
     let protocol = kind.protocol(&reading.kernel, &reading.decisions).map_err(refused)?;
-    let plan = reading.plan(protocol).map_err(refused)?;
-    if reading.enters(protocol) { Ok(plan) } else { Err(Obstacle::NotEntered { kind, protocol }) }
+    reading.plan(protocol).map_err(refused)
 }
 
 /// Whether the domain's stage0 starts such a pack, and the builder asks for no other.

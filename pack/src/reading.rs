@@ -4,8 +4,8 @@ use shared::kernel::{Decisions, Kernel, Outside, Plan, PlanError, Protocol, Read
 
 use crate::advice;
 
-/// The protocols that the stage0 of this version enters kernels by.
-pub const ENTERED: &[Protocol] = &[Protocol::Pvh, Protocol::Pv, Protocol::Direct];
+/// The protocols that stage0 enters kernels by.
+pub const ENTERED: [Protocol; 3] = [Protocol::Pvh, Protocol::Pv, Protocol::Direct];
 
 /// What stage0 says of a kernel.
 #[derive(Debug)]
@@ -28,12 +28,6 @@ pub enum Refusal {
         /// Why.
         why: PlanError,
     },
-    /// There is an entry, but none that stage0 knows.
-    #[error("{why} (this stage0 enters kernels by {} alone)", names(ENTERED))]
-    NotEntered {
-        /// Why the kernel has none that it knows.
-        why: PlanError,
-    },
 }
 
 impl Reading {
@@ -41,31 +35,16 @@ impl Reading {
     pub fn of(elf: &[u8], decisions: &Decisions) -> Result<Self, Refusal> {
         let kernel = Kernel::read(&mut SliceFile(elf)).map_err(Refusal::Read)?;
         let protocol = kernel.recorded_protocol(decisions).map_err(|why| Refusal::Plan { why })?;
-        let reading = Self { kernel, decisions: Decisions { protocol, ..*decisions } };
-        let mut entered = ENTERED.iter().filter(|protocol| reading.enters(**protocol));
-        if entered.any(|protocol| reading.plan(*protocol).is_ok()) {
-            return Ok(reading);
-        }
-        // Why the first of them is none.
-        match ENTERED.iter().find_map(|protocol| reading.kernel.plan(*protocol, decisions).err()) {
-            Some(why) => Err(Refusal::NotEntered { why }),
-            None => Ok(reading),
-        }
+        Ok(Self { kernel, decisions: Decisions { protocol, ..*decisions } })
     }
 
-    /// Whether the stage0 of this version enters the kernel by `protocol`, if there is a plan: nothing else was decided, and
-    /// direct was.
+    /// Whether stage0 enters the kernel by `protocol`, if there is a plan: nothing else was decided, and direct was.
     pub fn enters(&self, protocol: Protocol) -> bool {
-        let decided = self.decisions.protocol.map_or(protocol != Protocol::Direct, |decided| decided == protocol);
-        decided && ENTERED.contains(&protocol)
+        self.decisions.protocol.map_or(protocol != Protocol::Direct, |decided| decided == protocol)
     }
 
     /// The plan for `protocol`, if the kernel can be entered by it at all.
     pub fn plan(&self, protocol: Protocol) -> Result<Plan, PlanError> {
         self.kernel.plan(protocol, &self.decisions)
     }
-}
-
-fn names(protocols: &[Protocol]) -> String {
-    protocols.iter().map(|protocol| protocol.name()).collect::<Vec<_>>().join(" and ")
 }

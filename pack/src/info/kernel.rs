@@ -134,7 +134,6 @@ impl KernelInfo {
     /// What `stage0` makes of the kernel that was `reading`, in the pack of `manifest`.
     pub fn of(reading: &Reading, identity: Identity, stage0: &[u8], manifest: &Manifest<'_>) -> Self {
         let kernel = &reading.kernel;
-        let protocols = [Protocol::Pvh, Protocol::Pv, Protocol::Direct];
         Self {
             class: match kernel.class {
                 Class::Elf32 => "ELF32",
@@ -143,7 +142,7 @@ impl KernelInfo {
             identity,
             elf_entry: kernel.elf_entry,
             notes: NotesInfo::of(&kernel.xen),
-            protocols: protocols.map(|protocol| ProtocolInfo::of(reading, protocol, stage0, manifest)).into(),
+            protocols: ENTERED.map(|protocol| ProtocolInfo::of(reading, protocol, stage0, manifest)).into(),
         }
     }
 }
@@ -167,7 +166,6 @@ impl ProtocolInfo {
             entered_by_stage0,
             otherwise: match protocol {
                 _ if entered_by_stage0 => "",
-                _ if !ENTERED.contains(&protocol) => "not by this stage0",
                 Protocol::Pvh => "only with --protocol pvh",
                 Protocol::Pv => "only with --protocol pv",
                 Protocol::Direct => "only with --protocol direct",

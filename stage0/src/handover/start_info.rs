@@ -61,8 +61,6 @@ pub enum HandOverError {
         /// Where.
         at: Virt,
     },
-    /// Frames that the domain has not.
-    NoLayout,
 }
 
 impl fmt::Display for HandOverError {
@@ -80,9 +78,6 @@ impl fmt::Display for HandOverError {
             }
             Self::HypercallPage { at } => {
                 write!(f, "hypercall page is misplaced: kernel, expected no later than its end, found {at}")
-            }
-            Self::NoLayout => {
-                f.write_str("frames are missing: domain, expected one for each page laid out, found holes")
             }
         }
     }

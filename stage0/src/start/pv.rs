@@ -1,15 +1,14 @@
 //! The same in a PV domain.
 
 use shared::cmdline;
-use shared::kernel::Entry;
+use shared::kernel::{Entry, PlanError};
 use shared::memory::{Builder, MIB, PAGE_SIZE, Phys, Virt};
 
 use super::{Guest, fail, report_times, room, say};
 use crate::boot::{self, Domain, ManifestCopy};
 use crate::entry;
 use crate::error::Error;
-use crate::handover::pv::Hinge;
-use crate::handover::{self, HandOverError};
+use crate::handover::{self, pv::Hinge};
 use crate::load::{Clock, Meter, Phase};
 use crate::platform::clock::TimeStampCounter;
 use crate::platform::console::Console;
@@ -67,11 +66,13 @@ fn start_pv(start_info: Virt, stack_end: Virt, copy: &mut ManifestCopy, common: 
     let (Entry::Virtual(Virt(entry)) | Entry::Physical(Phys(entry))) = loaded.plan.entry;
     let entry = Virt(entry);
     say(options.quiet, format_args!("stage0: kernel: {} at {}, PV entry at {entry}", loaded.name(), loaded.place()));
-    let hinge = meter.measure(Phase::HandOver, 0, || handover::pv::write(&mut machine, &handed, &loaded, entry))?;
+    // Of a plan for a PV domain there is one.
+    let day = loaded.start_of_day.as_ref().ok_or(PlanError::NotInPv { protocol: loaded.plan.protocol })?;
+    let hinge =
+        meter.measure(Phase::HandOver, 0, || handover::pv::write(&mut machine, &handed, &loaded, day, entry))?;
     if options.timing {
         report_times(&meter, TimeStampCounter.now().wrapping_sub(entry::started()));
     }
-    let Some(day) = &loaded.start_of_day else { return Err(HandOverError::NoLayout.into()) };
     let (start_info, stack_end) = (day.virt(day.start_info.start()), day.virt(day.stack.end()));
     machine.leave(stack_end, &handed.info);
     Ok(ReadyPv { hinge, start_info, stack_end })

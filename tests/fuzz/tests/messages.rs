@@ -35,13 +35,10 @@ use zerocopy::IntoBytes;
 const CASES: usize = 6000;
 
 /// Messages that no test brings about, and why.
-const NEVER: [(&str, &str); 12] = [
+const NEVER: [(&str, &str); 9] = [
     ("Error::PackUnreachable", "only a builder that lies about the pack's place gets it, and no test has one"),
     ("PlanError::TooManyMaps", "no test has a kernel of so many pieces for the direct protocol"),
-    ("Refusal::NotEntered", "stage0 enters kernels by every protocol that there is"),
-    ("Obstacle::NotEntered", "stage0 enters kernels by every protocol that there is"),
     ("in place::bug-stage-panic", "a panic would be a bug, and none is known"),
-    ("HandOverError::NoLayout", "no builder leaves such holes, and no test stands in for a PV builder"),
     ("HandOverError::Window", "no test has a kernel with such addresses in a PV domain"),
     ("HandOverError::EntryTooFar", "no test has a kernel with such an entry in a PV domain"),
     ("HandOverError::HypercallPage", "no test has a kernel with such a page in a PV domain"),

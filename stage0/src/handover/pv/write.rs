@@ -19,8 +19,13 @@ use crate::platform::pv::{DIRTY, Mfn, PAGE, PAGE_READ_ONLY, Pv, PvHanded, TABLE,
 const PAGE_LEN: usize = PAGE_SIZE as usize;
 
 /// Writes everything, and gives the page from which the kernel is entered.
-pub fn write(machine: &mut Pv, handed: &PvHanded, loaded: &Loaded<'_>, entry: Virt) -> Result<Hinge, HandOverError> {
-    let Some(day) = &loaded.start_of_day else { return Err(HandOverError::NoLayout) };
+pub fn write(
+    machine: &mut Pv,
+    handed: &PvHanded,
+    loaded: &Loaded<'_>,
+    day: &StartOfDay,
+    entry: Virt,
+) -> Result<Hinge, HandOverError> {
     zero_around(machine, day, loaded)?;
     let module = module(machine, loaded)?;
     let taken = HandOverError::Window { at: day.virt(day.stack.start()) };
@@ -152,14 +157,15 @@ fn write_tables(machine: &mut Pv, day: &StartOfDay, handed: &PvHanded, plan: &Pl
     let is_dirty = |page: &PhysRange| is_xen && written.clone().any(|range| range.overlaps(page));
     let memory = machine.memory();
     for (level, slot, table) in day.tables.all() {
-        let parent = day.tables.find(level + 1, slot >> 9).ok_or(HandOverError::NoLayout)?;
+        let unreachable = HandOverError::Unreachable { range: page_of(table) };
+        let parent = day.tables.find(level + 1, slot >> 9).ok_or(unreachable)?;
         let mfn = mfn(memory, table)?;
         put(memory, parent, (slot % 512) as usize, mfn.entry(TABLE))?;
     }
     for mapping in day.tables.mappings() {
         for (virt, pfn) in pages(mapping) {
-            let table = day.tables.table(1, virt).ok_or(HandOverError::NoLayout)?;
-            let page = pfn.phys().and_then(|at| PhysRange::sized(at, PAGE_SIZE).ok()).unwrap_or_default();
+            let page = page_of(pfn);
+            let table = day.tables.table(1, virt).ok_or(HandOverError::Unreachable { range: page })?;
             let mut flags = if day.tables_at.overlaps(&page) { PAGE_READ_ONLY } else { PAGE };
             if is_dirty(&page) {
                 flags |= DIRTY;
@@ -172,11 +178,15 @@ fn write_tables(machine: &mut Pv, day: &StartOfDay, handed: &PvHanded, plan: &Pl
 }
 
 fn mfn(memory: &mut PhysicalMemory, pfn: Pfn) -> Result<Mfn, HandOverError> {
-    memory.frames().and_then(|frames| frames.mfn(pfn)).ok_or(HandOverError::NoLayout)
+    memory.frames().and_then(|frames| frames.mfn(pfn)).ok_or(HandOverError::Unreachable { range: page_of(pfn) })
+}
+
+fn page_of(pfn: Pfn) -> PhysRange {
+    pfn.phys().and_then(|at| PhysRange::sized(at, PAGE_SIZE).ok()).unwrap_or_default()
 }
 
 fn put<M: Memory>(memory: &mut M, table: Pfn, index: usize, entry: u64) -> Result<(), HandOverError> {
-    let page = table.phys().and_then(|at| PhysRange::sized(at, PAGE_SIZE).ok()).unwrap_or_default();
+    let page = page_of(table);
     let bytes = memory.bytes_mut(page).filter(|bytes| bytes.len() == PAGE_LEN);
     let bytes = bytes.ok_or(HandOverError::Unreachable { range: page })?;
     bytes[index * 8..][..8].copy_from_slice(&entry.to_le_bytes());
