@@ -443,10 +443,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         (0b0000_0011, 0, 0b1100, 0),
         (0b0101_0001, 0, 0b1_0100, 0),
         (0b0100_0011, 0, 0b1100, 0x40),
-        // Not signed; changed since, and sealed; damaged since; with a module beside it, measured or signed.
+        // Not signed; changed since, and sealed; damaged since (most of both are modules); with a module beside it, measured or
+        // signed.
         (0b0000_0011, 0, 0b0100, 0),
-        (0b0000_0011, 1, 0b1101, 0),
-        (0b0000_0011, 1, 0b1100, 0),
+        (0b1000_0111, 1, 0b1101, 0),
+        (0b1000_0111, 1, 0b1100, 0),
         (0b0100_0000, 0, 0, 0x08),
         (0b0000_0000, 0, 0b1100, 0x08),
     ];
@@ -458,10 +459,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
             let mut head = vec![n % 3, 0, flags];
             head.resize(3 + 12, 0);
             head.extend([count, seal]);
-            for at in 0..4 {
-                head.extend(u32::to_le_bytes(at * 0x0123_4567 * u32::from(count)));
-                head.push(count);
-            }
+            // One bit, somewhere.
+            head.extend([0xff, 0xff, 0xff, n, count]);
+            head.resize(3 + 12 + 2 + 20, 0);
             head.push(built);
             head.resize(HEAD, n);
             seeds.push([head, elf.clone()].concat());
