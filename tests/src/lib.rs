@@ -27,6 +27,7 @@ pub mod outcome;
 pub mod probe;
 pub mod qemu;
 pub mod stage0;
+pub mod stated;
 pub mod talk;
 pub mod tier2;
 pub mod tier4;

@@ -128,7 +128,7 @@ impl Machine {
         self
     }
 
-    /// Ends the run as soon as this text is on the serial port.
+    /// Ends the run as soon as this text is on the serial port; a domain's, on its console ring.
     pub fn until(mut self, text: impl Into<String>) -> Self {
         self.until = Some(text.into());
         self

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{Act, Domain, Release};
 use crate::frames::{self, Filter, Section};
@@ -116,6 +116,7 @@ fn outcome(machine: &Machine, number: usize, sections: &[Section<'_>], xen: &Out
         "none" => Exit::Failed(text(TOOLSTACK)),
         // Destroyed, as xl does by itself.
         "gone" => Exit::PowerOff,
+        "found" => Exit::Found,
         _ if state.contains('c') => Exit::Crashed,
         _ if state.contains('s') => Exit::PowerOff,
         _ => Exit::TimedOut,
@@ -145,7 +146,9 @@ fn jobs(domains: &[Domain], token: &str) -> Result<Vec<u8>> {
         let file = domain.file(&name, &kernel, ramdisk.as_deref())?;
         archive.file(&format!("jobs/{number}.cfg"), 0o644, file.as_bytes())?;
         let (act, times) = domain.act.word();
-        list.push_str(&format!("job {number} {name} {} {act} {times}\n", machine.limit.as_secs().max(1)));
+        let (limit, until) = (machine.limit.as_secs().max(1), machine.until.as_deref().unwrap_or_default());
+        ensure!(!until.contains('\''), "{name}: a quote in what it is to be ended at");
+        list.push_str(&format!("job {number} {name} {limit} {act} {times} '{until}'\n"));
     }
     archive.file("init", 0o755, include_bytes!("init.sh"))?;
     archive.file("jobs/list", 0o644, list.as_bytes())?;

@@ -62,8 +62,8 @@ impl Act {
 }
 
 impl Domain {
-    /// A domain with one vCPU and the machine's name, kernel, ramdisk, command line, memory and time limit. What else a machine
-    /// has (a board, a CPU model, arguments for QEMU) a domain has not.
+    /// A domain with one vCPU and the machine's name, kernel, ramdisk, command line, memory, time limit, and the text on its console
+    /// ring at which it is ended. What else a machine has (a board, a CPU model, arguments for QEMU) a domain has not.
     pub fn new(kind: Kind, machine: Machine) -> Self {
         Self { kind, machine, act: Act::Run, given: None, vcpus: 1, shim: false }
     }

@@ -42,15 +42,18 @@ settled() {
     done
 }
 
-# Waits until the domain has ended.
+# Whether the text at which it is to be ended is on the domain's console.
+said() { [ -n "$until" ] && busybox grep -qF -e "$until" "$console" 2>/dev/null; }
+
+# Waits until the domain has ended, or is to be ended.
 ended() {
-    look
-    while ! is_late; do
-        case $state in gone | *[sc]*) return 0 ;; esac
-        busybox sleep 1
+    while :; do
         look
+        said && state=found
+        case $state in gone | found | *[sc]*) return 0 ;; esac
+        is_late && return 1
+        busybox sleep 1
     done
-    false
 }
 
 # How often a line with this text is on the domain's console.
@@ -130,9 +133,9 @@ talk() {
     kill $joined
 }
 
-# run NUMBER NAME SECONDS ACT TIMES: one domain.
+# job NUMBER NAME SECONDS ACT TIMES UNTIL: one domain.
 job() {
-    number=$1 name=$2 seconds=$3 act=$4 times=$5 domid=none state=none
+    number=$1 name=$2 seconds=$3 act=$4 times=$5 until=$6 domid=none state=none
     console=/var/log/xen/console/guest-$name.log
     section console.log
     start=$(now)

@@ -23,7 +23,7 @@ pub use pair::Pair;
 /// Runs the domains on the Xen of `release` and gives their outcomes in the same order. Of an outcome,
 /// - `serial` is what Xen reports of the domain, which is what it wrote to port 0xE9,
 /// - `xen_console` is what the domain wrote to its console ring,
-/// - `exit` is [`crate::Exit::PowerOff`], `Crashed`, `TimedOut`, or `Failed` if xl could not start the domain.
+/// - `exit` is [`crate::Exit::PowerOff`], `Crashed`, `Found`, `TimedOut`, or `Failed` if xl could not start the domain.
 ///
 /// A domain that halts with its interrupts off is taken for one that powered off: believe only what it wrote.
 ///

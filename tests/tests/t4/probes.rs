@@ -29,7 +29,6 @@ pub(crate) fn tests() -> Vec<Trial> {
         trial::test("changed_packs_start_their_kernel_or_are_refused", changed),
         trial::test("probes_are_equal_to_a_direct_start", equal),
         trial::test("what_no_domain_could_start_is_not_packed", refused_on_the_host),
-        trial::test("a_mib_less_than_a_pack_needs_is_refused", short),
         trial::test("created_and_destroyed_20_times_no_memory_is_lost", repeated),
         trial::test("what_is_not_signed_required_or_whole_is_refused_and_the_rest_accounted_for", verified),
         trial::test("a_linux_reads_what_was_measured", measured),
@@ -170,8 +169,6 @@ struct Batch {
     repeated: Vec<Outcome>,
     /// The same, once, while nobody reads their consoles.
     unread: Vec<Outcome>,
-    /// The first pairs, by stage0, in a MiB less than they need.
-    short: Vec<Outcome>,
     /// PVH domains of signed and measured packs, and of such that are not.
     verified: Vec<(Verified, Outcome)>,
     /// A measured Linux in a PV and in a PVH domain.
@@ -190,12 +187,7 @@ impl Batch {
 
     fn run() -> Result<Self, Trouble> {
         let mut pairs = pairs();
-        let (full, mut short) = (nearly_full()?, Vec::new());
-        for pair in &full {
-            let less = Case { memory_mib: pair.case.memory_mib - 1, ..pair.case.clone() };
-            short.push((pair.domain)(less.packed(&format!("{}-short", pair.tier))?));
-        }
-        pairs.splice(0..0, full);
+        pairs.extend(nearly_full()?);
         let mut domains = Vec::new();
         for pair in &pairs {
             domains.extend(pair.domains()?);
@@ -212,8 +204,6 @@ impl Batch {
                 domains.push((pair.domain)(machine).act(act));
             }
         }
-        let short_len = short.len();
-        domains.extend(short);
         let verified = verified::domains("t4-verified")?;
         domains.extend(verified.iter().map(|verified| Domain::new(Kind::Pvh, verified.machine.clone().memory(64))));
         let mut linux = Vec::new();
@@ -237,13 +227,12 @@ impl Batch {
         let (refused, rest) = rest.split_at(REFUSED.len());
         let (repeated, rest) = rest.split_at(2);
         let (unread, rest) = rest.split_at(2);
-        let (short, rest) = rest.split_at(short_len);
         let (of_verified, of_linux) = rest.split_at(verified.len());
         let verified = verified.into_iter().zip(of_verified.iter().cloned()).collect();
         let measured = linux.into_iter().zip(of_linux.iter().cloned()).collect();
         let probes = outcomes.as_chunks().0.to_vec();
-        let [refused, repeated, unread, short] = [refused, repeated, unread, short].map(<[Outcome]>::to_vec);
-        Ok(Self { pairs, probes, refused, repeated, unread, short, verified, measured, changed, faults })
+        let [refused, repeated, unread] = [refused, repeated, unread].map(<[Outcome]>::to_vec);
+        Ok(Self { pairs, probes, refused, repeated, unread, verified, measured, changed, faults })
     }
 }
 
@@ -279,18 +268,6 @@ fn nearly_full() -> Result<Vec<Pair>, Trouble> {
         Ok(Pair { case: Case { memory_mib: need.div_ceil(MIB), ..case }, ..pair })
     });
     sized.into_iter().collect()
-}
-
-/// The need that `pack info` states is the least with which stage0 starts the kernel, and its error says the same number.
-fn short() -> Result<(), Trouble> {
-    let batch = Batch::get()?;
-    for (pair, outcome) in batch.pairs.iter().zip(&batch.short) {
-        let need = pair.case.memory_mib;
-        let error = format!("stage0: error: not enough memory: domain, expected {need} MiB, found {} MiB", need - 1);
-        check(outcome.xen_console.lines().any(|line| line == error), outcome.failure(&format!("expected: {error}")))?;
-        outcome.ended(&Exit::Crashed)?;
-    }
-    Ok(())
 }
 
 /// With a module, and without one.
