@@ -91,7 +91,9 @@ fn measure(curves: &mut [Curve<'_>], run: Runner) -> Result<()> {
         for ((n, size), outcome) in points.into_iter().zip(&outcomes) {
             let curve = &mut curves[n];
             let fate = curve.stated.fate(outcome);
-            println!("{}: {fate}; {} after {} s", outcome.name, outcome.exit, outcome.elapsed.as_secs());
+            let exit = outcome.exit.to_string();
+            let exit = exit.lines().next().unwrap_or_default();
+            println!("{}: {fate}; {exit}, after {} s", outcome.name, outcome.elapsed.as_secs());
             curve.fates.insert(size, fate);
         }
     }
@@ -190,8 +192,11 @@ fn table(curves: &[Curve<'_>]) -> String {
             curve.ranges(|fate| matches!(fate, Fate::Runs)),
         ];
         let (name, protocol, need) = (&stated.name, stated.protocol.name(), curve.need());
-        let len = stated.len as f64 / MIB as f64;
-        text.push_str(&format!("| {name} | {len:.1} | {protocol} | {builder} | {need} | {} |\n", ranges.join(" | ")));
+        let len = match stated.len as f64 / MIB as f64 {
+            ..0.05 => "<0.1".to_owned(),
+            len => format!("{len:.1}"),
+        };
+        text.push_str(&format!("| {name} | {len} | {protocol} | {builder} | {need} | {} |\n", ranges.join(" | ")));
     }
     text
 }
