@@ -10,8 +10,9 @@ const PENDING_SELECTOR: usize = 8;
 const PENDING: usize = 32 * 64;
 /// Event channels of a `shared_info`: 64 words of 64.
 const PORTS: u32 = 4096;
-/// How often others are let run until the event that follows on what was read comes: it may never.
-const PATIENCE: u32 = 2000;
+/// How often others are let run until the event that follows on what was read comes: it may never. Then how often for one more,
+/// as that may have been of what was read before.
+const PATIENCE: [u32; 2] = [2000, 500];
 
 /// Clears in `shared_info` what events of the channel `port` left there, as none had ever come.
 ///
@@ -30,13 +31,15 @@ pub(super) unsafe fn clear(xen: Xen, page: *mut u8, port: u32) {
         )
     };
     let bit = 1 << (port % 64);
-    for _ in 0..PATIENCE {
-        if pending.load(Ordering::Acquire) & bit != 0 {
-            break;
+    for patience in PATIENCE {
+        for _ in 0..patience {
+            if pending.load(Ordering::Acquire) & bit != 0 {
+                break;
+            }
+            xen.yield_now();
         }
-        xen.yield_now();
+        pending.fetch_and(!bit, Ordering::AcqRel);
+        selector.store(0, Ordering::Release);
+        upcall.store(0, Ordering::Release);
     }
-    pending.fetch_and(!bit, Ordering::AcqRel);
-    selector.store(0, Ordering::Release);
-    upcall.store(0, Ordering::Release);
 }

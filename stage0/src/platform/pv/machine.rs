@@ -58,13 +58,14 @@ impl Pv {
             let filler = Filler::new(list, own);
             fill_window(&filler, &place, frames, &[image, structures])
         };
-        if !hook_window(list, &builders, window) {
-            return Err(too_small);
-        }
         let guard = image_layout().stack_guard.0.wrapping_sub(VIRT_BASE);
         let below = PhysRange::new(image.start(), Phys(guard)).unwrap_or(image);
         let above = PhysRange::new(Phys(guard + PAGE_SIZE), image.end()).unwrap_or(image);
+        // Before the tables are in use: they may lie in the builder's mapping.
         builders.keep_only(list, &[below, above, structures]);
+        if !hook_window(list, &builders, window) {
+            return Err(too_small);
+        }
         // SAFETY: 1. called once; 2. the window shows all frames of RAM up to its end, writable, but for what is hidden;
         // 3. all that Rust code holds is within the image or the builder's structures.
         let mut memory = unsafe { PhysicalMemory::new(image, Phys(frames * PAGE_SIZE)) };
