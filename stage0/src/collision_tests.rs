@@ -218,6 +218,7 @@ fn fit(segments: &[Segment]) -> bool {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of domains take Miri a day")]
 fn nothing_is_lost_wherever_a_kernel_goes() {
     let config = Config { cases: 250, failure_persistence: None, max_global_rejects: 100_000, ..Config::default() };
     let algorithm = config.rng_algorithm;
