@@ -170,6 +170,7 @@ fn a_kernel_of_the_upper_half() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "tables for gigabytes take Miri an hour")]
 fn the_largest_pages_that_fit() {
     let segments = [(TOP, GIB, GIB, access("RX"))];
     let plan = plan(Class::Elf64, Entry::Virtual(Virt(TOP)), &segments);

@@ -72,6 +72,7 @@ fn the_builders_root_pointer_is_in_the_way_for_good() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of domains take Miri half an hour")]
 fn the_need_is_the_least_that_works() {
     let kernel = [range(0x100_0000, 0x500_0000)];
     let wanted = Wanted { kernel: &kernel, relocation: None, scratch: 0x40_0000, room: Room::PVH, direct: None };
