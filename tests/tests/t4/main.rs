@@ -6,6 +6,7 @@ mod linux;
 mod memory;
 mod older;
 mod probes;
+mod refused;
 mod solaris;
 
 use harness::trial;
