@@ -322,6 +322,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri takes long to hash a kernel of this size")]
 fn views_join_frames_and_refuse_what_is_cut_too_coarsely() {
     let file = elf(&[Load { paddr: ENTRY, filesz: 300_000, memsz: 300_000 }]);
     let pack = pack(&file, Codec::Lz4);
