@@ -71,6 +71,9 @@ fn decode_zstd(stored: &[u8], content: &mut [u8]) -> Result<(), DecodeError> {
     if declared != expected as u64 {
         return Err(DecodeError::Length { expected, found: usize::try_from(declared).unwrap_or(usize::MAX) });
     }
+    if !literals_fit(source) {
+        return Err(DecodeError::Damaged);
+    }
     let mut filled = 0;
     // Each block is at least three bytes of `stored`, so that this ends.
     loop {
@@ -94,5 +97,36 @@ fn decode_zstd(stored: &[u8], content: &mut [u8]) -> Result<(), DecodeError> {
     match (decoder.get_checksum_from_data(), decoder.get_calculated_checksum()) {
         (Some(stored), Some(calculated)) if stored == calculated => Ok(()),
         _ => Err(DecodeError::Checksum),
+    }
+}
+
+/// Most bytes that a block decodes to (RFC 8878, 3.1.1.2.4).
+const MAX_BLOCK: u32 = 128 << 10;
+
+/// Whether no block says that it has more literals than a block can: the decoder would make room for them before it looks.
+fn literals_fit(mut blocks: &[u8]) -> bool {
+    // Where they are cut, the decoder finds it. Each is at least three bytes, so that this ends.
+    while let Some((header, content)) = blocks.split_first_chunk::<3>() {
+        let header = u32::from_le_bytes([header[0], header[1], header[2], 0]);
+        let (last, kind, len) = (header & 1 != 0, header >> 1 & 3, header >> 3);
+        if kind == 2 && content.first_chunk().is_some_and(|start| literals(*start) > MAX_BLOCK) {
+            return false;
+        }
+        let stored = if kind == 1 { 1 } else { len as usize };
+        match content.get(stored..) {
+            Some(rest) if !last => blocks = rest,
+            _ => break,
+        }
+    }
+    true
+}
+
+/// How many literals a compressed block has, by its first bytes (RFC 8878, 3.1.1.3.1.1); those of sizes of fewer bits are few.
+const fn literals(start: [u8; 3]) -> u32 {
+    let word = u32::from_le_bytes([start[0], start[1], start[2], 0]);
+    match (word & 3, word >> 2 & 3) {
+        (0 | 1, 3) => word >> 4,
+        (_, 3) => word >> 4 & 0x3_ffff,
+        _ => 0,
     }
 }
