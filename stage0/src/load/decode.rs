@@ -87,7 +87,8 @@ fn decode_zstd(stored: &[u8], content: &mut [u8]) -> Result<(), DecodeError> {
                 break;
             }
         }
-        if last {
+        // More than there is room for would stay in the window.
+        if last || decoder.can_collect() != 0 {
             break;
         }
     }
