@@ -1,10 +1,10 @@
 //! Physical memory through the window.
 
-use core::slice;
+use core::{ptr, slice};
 
-use shared::memory::PAGE_SIZE;
-use shared::memory::{Phys, PhysRange};
+use shared::memory::{PAGE_SIZE, Phys, PhysRange, VIEW_LEN};
 
+use super::heap;
 use super::pv::{ByXen, Frames, View};
 use crate::entry::WINDOW;
 use crate::load::Memory;
@@ -35,14 +35,21 @@ impl PhysicalMemory {
     /// Changes where stage0 stands. There is no heap from now on.
     ///
     /// # Safety
-    /// As for [`PhysicalMemory::new`], for `image` and `tables` together.
+    /// As for [`PhysicalMemory::new`], for `image` and `tables` together. Nothing of the heap is in use.
     pub(super) unsafe fn set_place(&mut self, image: PhysRange, tables: PhysRange) {
         self.own = [image, tables, PhysRange::EMPTY];
+        // SAFETY: without a byte it gives out none, and nothing that it gave out is in use (promised by the caller).
+        unsafe { heap::HEAP.give(ptr::null_mut(), 0) };
     }
 
-    /// Takes `heap` for the heap, in the place of any before it.
-    pub(super) const fn set_heap(&mut self, heap: PhysRange) {
+    /// Takes what of the scratch is behind views for the heap, in the place of any before it, as [`super::Machine::use_scratch`] has it.
+    pub(super) fn use_scratch(&mut self, range: PhysRange) {
+        let start = range.start().checked_add(VIEW_LEN);
+        let Some(Ok(heap)) = start.map(|start| PhysRange::new(start, range.end())) else { return };
         self.own[2] = heap;
+        // SAFETY: 1. scratch is claimed RAM that the window shows; nothing else is there, and from now on it is lent to nobody;
+        // 2. decoders live only within one frame's decoding.
+        unsafe { heap::HEAP.give(pointer(heap.start()), heap.len() as usize) };
     }
 
     /// Where `range` is seen; `None` if the window does not show it, or it is stage0's own.
@@ -78,7 +85,7 @@ impl PhysicalMemory {
 
 /// Where physical memory is seen in the window.
 pub(super) fn pointer(at: Phys) -> *mut u8 {
-    core::ptr::with_exposed_provenance_mut((WINDOW.0 + at.0) as usize)
+    ptr::with_exposed_provenance_mut((WINDOW.0 + at.0) as usize)
 }
 
 impl Memory for PhysicalMemory {
@@ -115,7 +122,7 @@ impl Memory for PhysicalMemory {
         let (source, len) = self.pointer(from)?;
         let (target, _) = self.pointer(PhysRange::sized(to, from.len()).ok()?)?;
         // SAFETY: the window maps both ranges; `self` is borrowed mutably; they may overlap.
-        unsafe { core::ptr::copy(source, target, len) };
+        unsafe { ptr::copy(source, target, len) };
         Some(())
     }
 }

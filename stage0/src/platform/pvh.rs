@@ -1,15 +1,14 @@
 //! A PVH domain's machine.
 
 use core::arch::naked_asm;
-use core::ptr;
 
-use shared::memory::{Arrangement, GIB, PAGE_SIZE, Phys, PhysRange, Ram, VIEW_LEN};
+use shared::memory::{Arrangement, GIB, PAGE_SIZE, Phys, PhysRange, Ram};
 use shared::xen::{HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN};
 
 use super::clock::TimeStampCounter;
 use super::memory::{PhysicalMemory, pointer};
 use super::xen::Xen;
-use super::{Machine, events, heap, paging, ring};
+use super::{Machine, events, paging, ring};
 use crate::entry::image_place;
 
 /// Pages that libxenguest has for rings and the like, a power of two (xg_dom_x86.c).
@@ -90,13 +89,7 @@ impl Machine for Pvh {
     }
 
     fn use_scratch(&mut self, range: PhysRange) {
-        // Views use the first bytes.
-        let start = range.start().checked_add(VIEW_LEN);
-        let Some(Ok(heap)) = start.map(|start| PhysRange::new(start, range.end())) else { return };
-        self.memory.set_heap(heap);
-        // SAFETY: 1. scratch is claimed RAM below 4 GiB, which the window maps; nothing else is there, and from now on it
-        // is lent to nobody; 2. decoders live only within one frame's decoding.
-        unsafe { heap::HEAP.give(pointer(heap.start()), heap.len() as usize) };
+        self.memory.use_scratch(range);
     }
 
     fn relocate(&mut self, arrangement: &Arrangement) {
@@ -108,10 +101,9 @@ impl Machine for Pvh {
         let (from, to) = (pointer(self.image.start()), pointer(arrangement.stage0.start()));
         // SAFETY: 1. the new tables map the image at the same addresses, to the place that gets its copy; 2. that place
         // is claimed and does not overlap the old one; 3. nothing that PhysicalMemory lent is in use: `self` is
-        // borrowed mutably; 4. nothing of the heap is in use, and without a byte it gives out none.
+        // borrowed mutably; 4. nothing of the heap is in use.
         unsafe {
             move_and_switch(to, from, words, tables.start().0);
-            heap::HEAP.give(ptr::null_mut(), 0);
             self.memory.set_place(arrangement.stage0, tables);
         }
         self.image = arrangement.stage0;

@@ -2,7 +2,7 @@
 
 use core::ptr;
 
-use shared::memory::{Arrangement, PAGE_SIZE, Pfn, Phys, PhysRange, Ram, VIEW_LEN, Virt};
+use shared::memory::{Arrangement, PAGE_SIZE, Pfn, Phys, PhysRange, Ram, Virt};
 use shared::xen::pv::{
     FLAT_KERNEL_SS64, HYPERVISOR_SET_TRAP_TABLE, HYPERVISOR_STACK_SWITCH, MMUEXT_PIN_L4_TABLE, MmuextOp, StartInfo,
 };
@@ -14,9 +14,9 @@ use super::room::{Place, Room};
 use super::tables::{Builders, Filler, fill_window, hook_window, scratch};
 use crate::entry::{image_layout, image_place};
 use crate::platform::clock::TimeStampCounter;
-use crate::platform::memory::{PhysicalMemory, pointer};
+use crate::platform::memory::PhysicalMemory;
 use crate::platform::xen::Xen;
-use crate::platform::{Machine, VIRT_BASE, events, heap, ring};
+use crate::platform::{Machine, VIRT_BASE, events, ring};
 
 /// The register by which Xen fills a hypercall page (public/arch-x86/cpuid.h: leaf 2, EBX; without Viridian).
 const HYPERCALL_MSR: u32 = 0x4000_0000;
@@ -69,7 +69,7 @@ impl Pv {
         // SAFETY: 1. called once; 2. the window shows all frames of RAM up to its end, writable, but for what is hidden;
         // 3. all that Rust code holds is within the image or the builder's structures.
         let mut memory = unsafe { PhysicalMemory::new(image, Phys(frames * PAGE_SIZE)) };
-        // SAFETY: as above, for both.
+        // SAFETY: as above, for both; there is no heap yet.
         unsafe { memory.set_place(image, structures) };
         memory.rename_by(Frames::new(list, place.range.start().pfn(), ByXen));
         Ok((Self { memory, image, structures, builders, place, own }, ram))
@@ -152,24 +152,16 @@ impl Machine for Pv {
     }
 
     fn use_scratch(&mut self, range: PhysRange) {
-        // Views use the first bytes.
-        let start = range.start().checked_add(VIEW_LEN);
-        let Some(Ok(heap)) = start.map(|start| PhysRange::new(start, range.end())) else { return };
-        self.memory.set_heap(heap);
-        // SAFETY: 1. scratch is claimed RAM that the window shows; nothing else is there, and from now on it is lent to nobody;
-        // 2. decoders live only within one frame's decoding.
-        unsafe { heap::HEAP.give(pointer(heap.start()), heap.len() as usize) };
+        self.memory.use_scratch(range);
     }
 
     fn relocate(&mut self, arrangement: &Arrangement) {
         let (image, structures) = (arrangement.stage0, arrangement.structures);
-        // SAFETY: nothing of the heap is in use, and without a byte it gives out none.
-        unsafe { heap::HEAP.give(ptr::null_mut(), 0) };
         if let Some(frames) = self.memory.frames() {
             frames.relocate(self.image, image, View::Hidden);
             frames.relocate(self.structures, structures, View::Hidden);
         }
-        // SAFETY: stage0 stands on the same frames as before, which have these numbers now.
+        // SAFETY: stage0 stands on the same frames as before, which have these numbers now; nothing of the heap is in use.
         unsafe { self.memory.set_place(image, structures) };
         let moved = structures.start().pfn().0.wrapping_sub(self.structures.start().pfn().0);
         self.builders.first = Pfn(self.builders.first.0.wrapping_add(moved));
