@@ -72,8 +72,7 @@ impl<'a, U: Updates> Frames<'a, U> {
 
     /// The machine frame of `pfn`; `None` where there is none.
     pub fn mfn(&self, pfn: Pfn) -> Option<Mfn> {
-        let entry = usize::try_from(pfn.0).ok().and_then(|at| self.list.get(at));
-        entry.filter(|mfn| **mfn != INVALID_P2M_ENTRY).map(|mfn| Mfn(*mfn))
+        frame(self.list, pfn)
     }
 
     /// The number in `range` that the machine frame has.
@@ -144,6 +143,12 @@ impl<'a, U: Updates> Frames<'a, U> {
             self.updates.clear();
         }
     }
+}
+
+/// The machine frame of `pfn` by `list`; `None` where there is none.
+pub(super) fn frame(list: &[u64], pfn: Pfn) -> Option<Mfn> {
+    let entry = usize::try_from(pfn.0).ok().and_then(|at| list.get(at)).copied();
+    entry.filter(|mfn| *mfn != INVALID_P2M_ENTRY).map(Mfn)
 }
 
 /// The window's entry for a frame.

@@ -8,7 +8,7 @@ use shared::xen::pv::{
 };
 
 use super::calls::{self, ByXen};
-use super::frames::{Frames, Mfn, PAGE, View};
+use super::frames::{Frames, Mfn, PAGE, View, frame};
 use super::handed::{PvHanded, PvHandedError};
 use super::room::{Place, Room};
 use super::tables::{Builders, Filler, fill_window, hook_window, scratch};
@@ -52,8 +52,7 @@ impl Pv {
 
         let base = Virt(info.pt_base.get());
         let builders = Builders { base, first: pfn_of(base), count: info.nr_pt_frames.get() };
-        let own = usize::try_from(pfn_of(scratch()).0).ok().and_then(|at| list.get(at)).copied();
-        let own = Mfn(own.ok_or(too_small)?);
+        let own = frame(list, pfn_of(scratch())).ok_or(too_small)?;
         let window = {
             let filler = Filler::new(list, own);
             fill_window(&filler, &place, frames, &[image, structures])

@@ -2,8 +2,8 @@
 
 use shared::memory::{PAGE_SIZE, Pfn, Phys, PhysRange, Ram, Region, RegionKind};
 use shared::pv::tables::{SLOTS, window_len};
-use shared::xen::pv::INVALID_P2M_ENTRY;
 
+use super::frames::frame;
 use super::handed::{PvHanded, PvHandedError};
 
 /// The highest frame, exclusive, that stage0 reaches.
@@ -75,7 +75,7 @@ impl Place {
 /// The frames that there are, as far as stage0 reaches: where the list has holes, so has memory.
 fn regions(list: &[u64]) -> impl Iterator<Item = Region> + Clone + '_ {
     let count = (list.len() as u64).min(REACHED);
-    let is_frame = |pfn: u64| list.get(pfn as usize).is_some_and(|mfn| *mfn != INVALID_P2M_ENTRY);
+    let is_frame = |pfn: u64| frame(list, Pfn(pfn)).is_some();
     let mut next = 0;
     core::iter::from_fn(move || {
         let start = (next..count).find(|pfn| is_frame(*pfn))?;

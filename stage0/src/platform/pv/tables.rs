@@ -2,10 +2,10 @@
 
 use shared::memory::{PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
 use shared::pv::tables::{SLOTS, index};
-use shared::xen::pv::{INVALID_P2M_ENTRY, MmuUpdate};
+use shared::xen::pv::MmuUpdate;
 
 use super::calls::{ByXen, map, update};
-use super::frames::{Mfn, TABLE, Updates, shown};
+use super::frames::{Mfn, TABLE, Updates, frame, shown};
 use super::room::Place;
 use crate::entry::WINDOW;
 use crate::platform::VIRT_BASE;
@@ -33,8 +33,7 @@ impl<'a> Filler<'a> {
     }
 
     fn mfn(&self, pfn: Pfn) -> Option<Mfn> {
-        let entry = usize::try_from(pfn.0).ok().and_then(|at| self.list.get(at));
-        entry.filter(|mfn| **mfn != INVALID_P2M_ENTRY).map(|mfn| Mfn(*mfn))
+        frame(self.list, pfn)
     }
 
     /// An entry that leads to the table in `pfn`.
@@ -170,10 +169,6 @@ impl Builders {
         unsafe { update(&updates) };
         ByXen.flush();
     }
-}
-
-fn frame(list: &[u64], pfn: Pfn) -> Option<Mfn> {
-    usize::try_from(pfn.0).ok().and_then(|at| list.get(at)).map(|mfn| Mfn(*mfn))
 }
 
 /// Tables of the levels below `level` that lead to `at`, which they map to nothing; gives the entry for the first.
