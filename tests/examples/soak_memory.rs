@@ -9,6 +9,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use harness::results::Results;
 use harness::stated::{self, Fate, Stated};
 use harness::tier4::{self, Domain, Release};
 use harness::trial::Trouble;
@@ -17,9 +18,8 @@ use shared::format::Codec;
 use shared::kernel::Protocol::{Direct, Pv, Pvh};
 use shared::memory::{Builder, MIB};
 
-/// The document with the last results, between lines with these marks.
+/// The document with the last results.
 const DOCUMENT: &str = "docs/memory.md";
-const MARKS: [&str; 2] = ["<!-- results -->\n", "<!-- end of results -->\n"];
 /// By how much a kernel is given more than stage0 needs, MiB, at first and then again, until it runs; and where that ends.
 const MORE: u64 = 64;
 const MOST: u64 = 1024;
@@ -42,7 +42,7 @@ fn main() -> Result<()> {
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("memory.md"), &table)?;
     if env::args().any(|argument| argument == "--write") {
-        write(&table)?;
+        Results::read(DOCUMENT)?.write(&table)?;
     }
     curves.iter().try_for_each(Curve::check)
 }
@@ -199,14 +199,4 @@ fn table(curves: &[Curve<'_>]) -> String {
         text.push_str(&format!("| {name} | {len} | {protocol} | {builder} | {need} | {} |\n", ranges.join(" | ")));
     }
     text
-}
-
-/// Puts the table where the last one is.
-fn write(table: &str) -> Result<()> {
-    let path = cache::workspace().join(DOCUMENT);
-    let text = fs::read_to_string(&path).context(DOCUMENT)?;
-    let parts = text.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?.1)));
-    let (before, after) = parts.with_context(|| format!("{DOCUMENT} has no place for results"))?;
-    let [start, end] = MARKS;
-    Ok(fs::write(&path, format!("{before}{start}{table}{end}{after}"))?)
 }

@@ -26,6 +26,7 @@ pub mod oracle;
 pub mod outcome;
 pub mod probe;
 pub mod qemu;
+pub mod results;
 pub mod stage0;
 pub mod stated;
 pub mod talk;

@@ -5,7 +5,7 @@ use fastrand::Rng;
 use sha2::{Digest, Sha256};
 use shared::format::Manifest;
 
-use crate::Outcome;
+use crate::{Outcome, stage0};
 
 /// A changed pack, and what was done to it.
 #[derive(Debug, Clone)]
@@ -93,11 +93,11 @@ fn flip(bytes: &mut [u8], range: std::ops::Range<usize>, rng: &mut Rng) -> Strin
 /// It was a third. `started` tells whether a kernel that was started said that all is as it should be, and the machine ended as it
 /// then does; `refused`, whether the machine ended as stage0 ends it.
 pub fn verdict(what: &str, lines: &str, outcome: &Outcome, started: bool, refused: bool) -> Result<bool, String> {
-    let errors = lines.lines().filter(|line| line.starts_with("stage0: error: ")).count();
+    let errors = stage0::errors(lines).len();
     let last = lines.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
     match (errors, started, refused) {
         (0, true, false) => Ok(true),
-        (1, false, true) if last.starts_with("stage0: error: ") => Ok(false),
+        (1, false, true) if last.starts_with(stage0::ERROR) => Ok(false),
         _ => Err(outcome.failure(&format!("{what}: neither the kernel nor one line that refuses it: {lines}"))),
     }
 }

@@ -13,6 +13,14 @@ use shared::memory::{Phys, PhysRange};
 /// What stage0 writes to isa-debug-exit when something is wrong.
 pub use stage0::platform::DEBUG_EXIT_FAILED as EXIT_ERROR;
 
+/// What each line begins with by which stage0 refuses.
+pub const ERROR: &str = "stage0: error: ";
+
+/// Why stage0 refused, by what is on a console: its errors, without what each begins with.
+pub fn errors(console: &str) -> Vec<&str> {
+    console.lines().filter_map(|line| line.strip_prefix(ERROR)).collect()
+}
+
 /// stage0 as a file that QEMU can be given.
 ///
 /// # Errors

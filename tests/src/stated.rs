@@ -171,7 +171,7 @@ impl Stated {
     /// How far it came.
     pub fn fate(&self, outcome: &Outcome) -> Fate {
         let lines = || outcome.serial.lines().chain(outcome.xen_console.lines()).map(str::trim_end);
-        if let Some(error) = lines().find(|line| line.starts_with("stage0: error: ")) {
+        if let Some(error) = lines().find(|line| line.starts_with(stage0::ERROR)) {
             let numbers = error.strip_prefix(TOO_SMALL).and_then(|rest| {
                 let (expected, rest) = rest.split_once(" MiB, found ")?;
                 Some((expected.parse().ok()?, rest.strip_suffix(" MiB")?.parse().ok()?))

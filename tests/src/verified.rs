@@ -167,9 +167,7 @@ fn key(seed: u8) -> PrivateKey {
 /// What stage0 says of errors, on a domain's console, or on the serial port of a machine that has none.
 fn errors(outcome: &Outcome) -> Vec<&str> {
     let consoles = [&outcome.xen_console, &outcome.serial];
-    let errors =
-        consoles.map(|console| console.lines().filter_map(|line| line.strip_prefix("stage0: error: ")).collect());
-    let [on_console, on_port]: [Vec<&str>; 2] = errors;
+    let [on_console, on_port] = consoles.map(|console| crate::stage0::errors(console));
     if on_console.is_empty() { on_port } else { on_console }
 }
 

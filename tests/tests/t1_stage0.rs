@@ -77,11 +77,11 @@ fn main() {
 /// An exception is reported, once, and ends the domain.
 fn fault(name: &'static str, code: &[u8], says: &str) -> Result<(), Trouble> {
     let outcome = run(name, &stage0::changed(&MOVE, code)?)?;
-    let errors: Vec<&str> = outcome.serial.lines().filter(|line| line.starts_with(ERROR)).collect();
-    let expected = format!("{ERROR}exception in stage0: {says}");
+    let errors = stage0::errors(&outcome.serial);
+    let expected = format!("exception in stage0: {says}");
     check(
         errors.len() == 1 && errors[0].starts_with(&expected),
-        outcome.failure(&format!("expected one line that begins with {expected:?}")),
+        outcome.failure(&format!("expected one error that begins with {expected:?}")),
     )
 }
 
@@ -107,11 +107,8 @@ fn fault_within() -> Result<(), Trouble> {
     body[stubs..][..FAULT_WITHIN.len()].copy_from_slice(&FAULT_WITHIN);
     let outcome = run("within", &stage0::with_body(&body)?)?;
     let last = outcome.serial.lines().last().unwrap_or_default();
-    check(last == &ERROR[..1], outcome.failure("expected the first byte of a report, and nothing after it"))
+    check(last == &stage0::ERROR[..1], outcome.failure("expected the first byte of a report, and nothing after it"))
 }
-
-/// What stage0's errors begin with.
-const ERROR: &str = "stage0: error: ";
 
 /// Starts this stage0, which ends as it does on an error.
 fn run(name: &'static str, stage0: &[u8]) -> Result<Outcome, Trouble> {

@@ -9,13 +9,13 @@ mod table;
 
 use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use harness::cache;
 use harness::kernels;
+use harness::results::Results;
 
-/// The document with the last results, between lines with these marks.
+/// The document with the last results.
 const DOCUMENT: &str = "docs/performance.md";
-const MARKS: [&str; 2] = ["<!-- results -->\n", "<!-- end of results -->\n"];
 const PLOT: &str = "docs/performance.svg";
 /// How many kernels, each of another compression.
 const KERNELS: usize = 3;
@@ -48,16 +48,12 @@ fn main() -> Result<()> {
     fs::write(folder.join("cost.md"), &results)?;
     fs::write(folder.join("cost.svg"), &plot)?;
 
-    let document = cache::workspace().join(DOCUMENT);
-    let text = fs::read_to_string(&document).with_context(|| DOCUMENT.to_owned())?;
-    let parts = text.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?)));
-    let (before, (last, after)) = parts.with_context(|| format!("{DOCUMENT} has no place for results"))?;
+    let document = Results::read(DOCUMENT)?;
     if has("--write") {
         fs::write(cache::workspace().join(PLOT), &plot)?;
-        let [start, end] = MARKS;
-        return Ok(fs::write(&document, format!("{before}{start}{results}{end}{after}"))?);
+        return document.write(&results);
     }
-    compare(&loaded, &table::committed(last))
+    compare(&loaded, &table::committed(&document.last))
 }
 
 /// Fails if a row is worse than the committed one, or if there is none to compare with.

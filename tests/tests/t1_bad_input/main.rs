@@ -111,10 +111,10 @@ fn run(name: &str, bad: &Bad) -> Result<String, Trouble> {
     }
     let outcome = machine.run()?;
     outcome.ended(&Exit::Debug(stage0::EXIT_ERROR))?;
-    let error = format!("stage0: error: {}", bad.says);
+    let error = format!("{}{}", stage0::ERROR, bad.says);
     let mut line = "";
     for console in [&outcome.debug_console, &outcome.serial] {
-        let errors = console.lines().filter(|line| line.starts_with("stage0: error: ")).count();
+        let errors = stage0::errors(console).len();
         line = console.lines().last().unwrap_or_default();
         let found = errors == 1 && line.starts_with(&error) && is_whole(line);
         check(found, outcome.failure(&format!("expected one line, the last, that begins with {error:?}: {console}")))?;

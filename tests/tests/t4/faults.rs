@@ -84,8 +84,7 @@ impl Fault {
 
     /// One line, or none, and a domain that crashed; the kernel is not entered.
     pub(crate) fn check(&self, outcome: &Outcome) -> Result<(), Trouble> {
-        let errors = outcome.xen_console.lines().filter_map(|line| line.strip_prefix("stage0: error: "));
-        let errors: Vec<&str> = errors.collect();
+        let errors = stage0::errors(&outcome.xen_console);
         let found = match (self.says, &errors[..]) {
             (Some(says), [error]) => error.starts_with(says),
             (says, errors) => says.is_none() && errors.is_empty(),

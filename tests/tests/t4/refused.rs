@@ -101,8 +101,7 @@ impl Refused {
 
     /// The line is the only error, on the console; and the domain crashed.
     pub(crate) fn check(&self, outcome: &Outcome) -> Result<(), Trouble> {
-        let errors = outcome.xen_console.lines().filter_map(|line| line.strip_prefix("stage0: error: "));
-        let errors: Vec<&str> = errors.collect();
+        let errors = stage0::errors(&outcome.xen_console);
         let found = errors.len() == 1 && errors[0].starts_with(self.line);
         check(found, outcome.failure(&format!("expected one error, {}", self.line)))?;
         Ok(outcome.ended(&Exit::Crashed)?)
