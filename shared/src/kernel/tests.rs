@@ -239,7 +239,11 @@ fn cuts_are_sorted_and_inside() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 20 } else { 4096 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 20 } else { 4096 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// Whatever the bytes of the head are: no panic, and a plan keeps every placed byte in its areas.
     #[test]

@@ -65,4 +65,14 @@ macro_rules! twins {
     };
 }
 
-twins! { builder: 4000, decode: 1500, format: 1500, kernel: 2000, load: 500, notes: 3000, open: 1500, pv: 4000, pv_builder: 1500 }
+twins! {
+    builder: 4000,
+    decode: 1500,
+    format: 1500,
+    kernel: 2000,
+    load: 500,
+    notes: 3000,
+    open: 1500,
+    pv: 4000,
+    pv_builder: 1500,
+}
