@@ -43,7 +43,7 @@ impl Board {
     }
 
     /// What a Linux must be told on this board when it is emulated in software. On a PC it takes timer interrupts that come late, as they
-    /// do on a busy host, for a broken I/O APIC, and panics, unless it is told not to look. microvm has nothing by which Linux could measure
+    /// do on a busy host, for a broken I/O APIC, and panics, unless it is told not to look (in the emulation of Xen as well). microvm has nothing by which Linux could measure
     /// the TSC, and without its rate Linux has no timer. TCG's TSC counts as the host's does, so a clock in the guest may run some
     /// times too fast; nothing depends on it.
     pub fn linux_words(self) -> &'static str {

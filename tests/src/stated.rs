@@ -16,7 +16,7 @@ use crate::probe::direct::{Direct, Other};
 use crate::probe::{self, Class, Content, Extra, Layout, Lines, Pv};
 use crate::tier4::Kind;
 use crate::trial::{Trouble, check};
-use crate::{Exit, Machine, Outcome, kernels, stage0};
+use crate::{Board, Exit, Machine, Outcome, kernels, stage0};
 
 /// What stage0 says last before it leaves.
 pub const LAST_LINE: &str = "stage0: kernel: ";
@@ -149,8 +149,8 @@ impl Stated {
     /// # Errors
     /// stage0's file cannot be written.
     pub fn machine(&self, memory_mib: u64) -> Result<Machine, Trouble> {
-        let words = if self.is_linux { "console=ttyS0 no_timer_check" } else { "" };
-        self.started("qemu", memory_mib, words)
+        let words = if self.is_linux { format!("console=ttyS0 {}", Board::Pc.linux_words()) } else { String::new() };
+        self.started("qemu", memory_mib, &words)
     }
 
     /// The same as a domain of a real Xen; its kind, and the machine to make it of.

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use crate::trial::{Trouble, check};
-use crate::{cache, initrd, kernels, tools};
+use crate::{Board, cache, initrd, kernels, tools};
 
 /// What the guest is told.
 const WORDS: &str = "good morning";
@@ -27,7 +27,11 @@ pub fn talk(tier: &str, console: &str) -> Result<(), Trouble> {
     pack.args(["run", "--tier", tier, "--timeout", "400", "--vcpus", VCPUS])
         .arg("--memory")
         .arg(format!("{MEMORY_MIB}M"));
-    pack.arg("--initrd").arg(&ramdisk).arg("--cmdline").arg(format!("{console} quiet panic=-1")).arg(&kernel.vmlinuz);
+    pack.arg("--initrd")
+        .arg(&ramdisk)
+        .arg("--cmdline")
+        .arg(format!("{console} quiet panic=-1 {}", Board::Pc.linux_words()))
+        .arg(&kernel.vmlinuz);
     let mut child = pack.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn()?;
     let (mut input, mut output) = (child.stdin.take().ok_or("no input")?, child.stdout.take().ok_or("no output")?);
     let (mut said, mut told, mut bytes) = (String::new(), false, [0; 4096]);

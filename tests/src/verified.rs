@@ -17,7 +17,7 @@ use shared::trust::TrustSlot;
 use crate::initrd;
 use crate::kernels;
 use crate::probe::{self, Case, Content, Layout, Lines};
-use crate::{Machine, Outcome};
+use crate::{Board, Machine, Outcome};
 
 /// A domain, and what has to become of it.
 #[derive(Debug)]
@@ -105,8 +105,7 @@ impl MeasuredLinux {
         let kernel = kernels::with(&["CONFIG_XEN_PV", "CONFIG_XEN_PVH", "CONFIG_RD_ZSTD"])?;
         let opened = open::open(&kernel.vmlinuz)?;
         let mut request = Request::new(kernel.release, opened.elf);
-        // Under a busy host's emulation a Linux may give up on its timer.
-        request.cmdline = Some(format!("console={console} quiet panic=-1 no_timer_check"));
+        request.cmdline = Some(format!("console={console} quiet panic=-1 {}", Board::Pc.linux_words()));
         request.settings = Settings { codec, level: 3, ..Settings::default() };
         let initrd = zstd::encode_all(initrd::measured("cat /mstrap.measurements")?.as_slice(), 1)?;
         request.modules = vec![Module { name: "initrd.img".to_owned(), content: initrd }];

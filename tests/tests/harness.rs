@@ -28,12 +28,17 @@ fn quick_kernel() -> Result<Kernel, Trouble> {
     Ok(kernels::with(&["CONFIG_KERNEL_LZ4"]).or_else(|_| kernels::with(&["CONFIG_PVH"]))?)
 }
 
+/// A Linux's command line.
+fn words(board: Board) -> String {
+    format!("console=ttyS0 quiet panic=-1 {}", board.linux_words())
+}
+
 fn machine(name: &str) -> Result<(Machine, Kernel), Trouble> {
     let kernel = quick_kernel()?;
     fs::create_dir_all(cache::logs())?;
     let ramdisk = cache::logs().join(format!("{name}.cpio"));
     fs::write(&ramdisk, initrd::small()?)?;
-    let machine = Machine::new(name, &kernel.vmlinuz).initrd(ramdisk).append("console=ttyS0 quiet panic=-1");
+    let machine = Machine::new(name, &kernel.vmlinuz).initrd(ramdisk).append(words(Board::Pc));
     Ok((machine.limit(Duration::from_secs(120)), kernel))
 }
 
@@ -46,8 +51,7 @@ fn three_compressions() -> Result<(), Trouble> {
 
 fn userspace(board: Board) -> Result<(), Trouble> {
     let (machine, kernel) = machine(&format!("harness-{}", board.name()))?;
-    let words = format!("console=ttyS0 quiet panic=-1 {} harness.word", board.linux_words());
-    let outcome = machine.board(board).append(words).run()?;
+    let outcome = machine.board(board).append(format!("{} harness.word", words(board))).run()?;
     let report = outcome.guest()?;
     outcome.ended(&Exit::PowerOff)?;
     check(report.kernel == kernel.release, format!("{report:?}: expected kernel {}", kernel.release))?;
@@ -60,7 +64,7 @@ fn userspace(board: Board) -> Result<(), Trouble> {
 fn under_xen() -> Result<(), Trouble> {
     let (machine, kernel) = machine("harness-xen")?;
     let (second, _) = self::machine("harness-xen-never-ends")?;
-    let machine = machine.append("console=ttyS0 quiet panic=-1 it's harness.word");
+    let machine = machine.append(format!("{} it's harness.word", words(Board::Pc)));
     let probe = Machine::new("harness-xen-probe", probe::build(&Layout::at("harness", 16 * MIB))?).debug_console();
     let outcomes = tier2::run(&[machine, second.limit(Duration::from_secs(1)), probe])?;
     let [outcome, killed, probe] = outcomes.as_slice() else { return Err("not three outcomes".into()) };

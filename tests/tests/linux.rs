@@ -36,18 +36,20 @@ fn main() {
 struct Packed {
     kernel: Kernel,
     file: PathBuf,
+    /// Its own command line.
+    cmdline: String,
     /// What `pack info` says of it.
     info: Info,
 }
 
-/// Packs a kernel with the small ramdisk; `words` go to its own command line.
-fn packed(name: &str, kernel: Kernel, words: &str) -> Result<Packed, Trouble> {
-    let cmdline = format!("{OWN} {words}").trim_end().to_string();
+/// Packs a kernel with the small ramdisk, and with a command line for `board`.
+fn packed(name: &str, kernel: Kernel, board: Board) -> Result<Packed, Trouble> {
+    let cmdline = format!("{OWN} {}", board.linux_words());
     let settings = Settings { level: 3, ..Settings::default() };
-    let linux::Packed { kernel, file, bytes } = linux::Packed::new(name, kernel, cmdline, settings)?;
+    let linux::Packed { kernel, file, bytes } = linux::Packed::new(name, kernel, cmdline.clone(), settings)?;
     let image = Image::parse(&bytes).map_err(|error| error.to_string())?;
     let info = Info::of(&image, stage0::EMBEDDED, None).map_err(|error| error.to_string())?;
-    Ok(Packed { kernel, file, info })
+    Ok(Packed { kernel, file, cmdline, info })
 }
 
 impl Packed {
@@ -59,13 +61,12 @@ impl Packed {
     }
 
     /// Its userspace reports this kernel, the command line, and `guest_type`; stage0 printed what it should.
-    fn check(&self, outcome: &Outcome, words: &str, guest_type: &str) -> Result<(), Trouble> {
+    fn check(&self, outcome: &Outcome, guest_type: &str) -> Result<(), Trouble> {
         let report = outcome.guest()?;
         outcome.ended(&Exit::PowerOff)?;
         check(report.kernel == self.kernel.release, outcome.failure("expected the kernel that was packed"))?;
         check(report.guest_type == guest_type, outcome.failure(&format!("expected guest_type {guest_type}")))?;
-        let own = format!("{OWN} {words}");
-        let cmdline = format!("{} builders=1", own.trim_end());
+        let cmdline = format!("{} builders=1", self.cmdline);
         check(report.cmdline == cmdline, outcome.failure(&format!("expected the command line {cmdline}")))?;
         let digest = &self.info.contents.digest;
         let said: Vec<&str> = outcome.serial.lines().filter_map(|line| line.trim().strip_prefix("stage0: ")).collect();
@@ -89,25 +90,25 @@ fn quick() -> Result<Kernel, Trouble> {
 fn three_compressions() -> Result<(), Trouble> {
     for kernel in kernels::of_different_compressions(3)? {
         let name = format!("linux-{}", kernel.release);
-        let packed = packed(&name, kernel, "")?;
-        packed.check(&packed.machine(&name)?.run()?, "", "none")?;
+        let packed = packed(&name, kernel, Board::Pc)?;
+        packed.check(&packed.machine(&name)?.run()?, "none")?;
     }
     Ok(())
 }
 
 fn on_board(name: &str, board: Board, memory: u64) -> Result<(), Trouble> {
     let name = format!("linux-{name}");
-    let packed = packed(&name, quick()?, board.linux_words())?;
+    let packed = packed(&name, quick()?, board)?;
     let outcome = packed.machine(&name)?.board(board).memory(memory).run()?;
-    packed.check(&outcome, board.linux_words(), "none")
+    packed.check(&outcome, "none")
 }
 
 /// The need is what stage0 and the kernel's own place take. A Linux of 6.12 then finds enough for itself to reach its userspace;
 /// one of 6.1 wants some MiB more, and says so itself ("System is deadlocked on memory").
 fn least_memory() -> Result<(), Trouble> {
-    let packed = packed("linux-least", kernels::with(&["CONFIG_KERNEL_ZSTD", "CONFIG_PVH"])?, "")?;
+    let packed = packed("linux-least", kernels::with(&["CONFIG_KERNEL_ZSTD", "CONFIG_PVH"])?, Board::Pc)?;
     let least = packed.need()? / MIB;
-    packed.check(&packed.machine("linux-least")?.memory(least).run()?, "", "none")?;
+    packed.check(&packed.machine("linux-least")?.memory(least).run()?, "none")?;
     let outcome = packed.machine("linux-less")?.memory(least - 1).run()?;
     let error = format!("stage0: error: not enough memory: domain, expected {least} MiB, found {} MiB", least - 1);
     check(outcome.serial.contains(&error), outcome.failure(&format!("expected: {error}")))?;
@@ -117,13 +118,14 @@ fn least_memory() -> Result<(), Trouble> {
 /// All in one go: starting the emulation takes longer than the kernels do.
 fn under_xen() -> Result<(), Trouble> {
     let kernels = kernels::of_different_compressions(3)?.into_iter();
-    let packs: Vec<Packed> =
-        kernels.map(|kernel| packed(&format!("linux-xen-{}", kernel.release), kernel, "")).collect::<Result<_, _>>()?;
+    let packs: Vec<Packed> = kernels
+        .map(|kernel| packed(&format!("linux-xen-{}", kernel.release), kernel, Board::Pc))
+        .collect::<Result<_, _>>()?;
     let machines: Vec<Machine> = packs
         .iter()
         .map(|packed| packed.machine(&format!("linux-xen-{}", packed.kernel.release)))
         .collect::<Result<_, _>>()?;
     let outcomes = tier2::run(&machines)?;
     check(outcomes.len() == packs.len(), "expected as many outcomes as machines")?;
-    packs.iter().zip(&outcomes).try_for_each(|(packed, outcome)| packed.check(outcome, "", "PVH"))
+    packs.iter().zip(&outcomes).try_for_each(|(packed, outcome)| packed.check(outcome, "PVH"))
 }

@@ -85,7 +85,7 @@ impl TierArg {
     /// What a kernel is told that is packed for this alone.
     const fn cmdline(self) -> &'static str {
         match self {
-            Self::Auto | Self::Qemu | Self::XenEmulation => "console=ttyS0 panic=-1",
+            Self::Auto | Self::Qemu | Self::XenEmulation => "console=ttyS0 panic=-1 no_timer_check",
             Self::XenPv | Self::XenPvh => "console=hvc0 panic=-1",
         }
     }

@@ -12,7 +12,7 @@ use clap::{Parser, ValueEnum};
 use harness::initrd::{self, GuestReport};
 use harness::kernels::{self, Kernel};
 use harness::probe::{self, Content, Layout, Lines};
-use harness::{Exit, Machine, Missing, Outcome, cache, tier2};
+use harness::{Board, Exit, Machine, Missing, Outcome, cache, tier2};
 use pack::build::{Module, Request, member_name};
 use pack::compress::Settings;
 use pack::open::{self, Compression};
@@ -113,7 +113,7 @@ impl Subject {
     fn linux(kernel: &Path, verbose: bool) -> Result<Self> {
         let module = Module { name: "initrd.cpio".to_string(), content: initrd::small()? };
         let quiet = if verbose { "" } else { " quiet" };
-        let cmdline = format!("console=ttyS0{quiet} panic=-1 hello=from-the-pack");
+        let cmdline = format!("console=ttyS0{quiet} panic=-1 {} hello=from-the-pack", Board::Pc.linux_words());
         Ok(Self { kernel: kernel.to_path_buf(), cmdline, module, is_probe: false })
     }
 

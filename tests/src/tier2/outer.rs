@@ -42,13 +42,14 @@ pub(super) fn run(machines: &[Machine], console: &mut dyn Write) -> Result<Vec<O
     let input = machines.iter().find_map(|machine| machine.input.as_ref());
     let stream = cache::logs().join(&name).join(STREAM);
     let largest = machines.iter().map(|machine| machine.memory_mib).max().unwrap_or(0);
+    let board = Board::Q35;
     let outer = Machine::new(&name, &kernel.vmlinuz)
-        .board(Board::Q35)
+        .board(board)
         .cpu("EPYC,+svm,+npt")
         // The archive lies in memory twice while Linux unpacks it.
         .memory(OWN_MEMORY_MIB + 2 * (ramdisk.len() as u64).div_ceil(1 << 20) + largest)
         .initrd(&file)
-        .append("console=ttyS0 quiet panic=-1")
+        .append(format!("console=ttyS0 quiet panic=-1 {}", board.linux_words()))
         .arguments(["-chardev", &machine::file("stream", &stream, input.map(Input::fifo)), "-serial", "chardev:stream"])
         .limit(OVERHEAD + machines.iter().map(|machine| machine.limit).sum::<Duration>());
     let outer = Machine { input: input.cloned(), ..outer };
