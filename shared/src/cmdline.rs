@@ -2,8 +2,9 @@
 //!
 //! The kernel gets the pack's own text first, then the builder's words. Words are separated by white space that is not
 //! within double quotes, as Linux reads them. A word of the builder's that begins with [`PREFIX`] is for stage0 and is
-//! taken out; in a pack's own text such a word is an error. From a locked pack the kernel gets only those of the
-//! builder's words that the pack allows.
+//! taken out; in a pack's own text such a word is an error. So it is in either where it stands within a word, at a place
+//! where one may begin: behind a quote, which may have been left open by somebody else, or behind what another reader takes
+//! for white space. From a locked pack the kernel gets only those of the builder's words that the pack allows.
 
 use core::fmt;
 
@@ -157,6 +158,17 @@ pub fn matches(pattern: &str, word: &str) -> bool {
     pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
+/// The part of `word` that is a word for stage0, or may be one for another reader.
+fn option_in(word: &str) -> Option<&str> {
+    let bytes = word.as_bytes();
+    let starts = |at: &usize| {
+        let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+        bytes[*at..].starts_with(PREFIX.as_bytes())
+            && before.is_none_or(|before| *before == b'"' || !before.is_ascii_graphic())
+    };
+    (0..bytes.len()).find(starts).and_then(|at| word.get(at..))
+}
+
 /// What the builder asks of stage0. Read first, and from a locked pack's builder too.
 pub fn options(builder: &str) -> Result<Options, CmdlineError> {
     if builder.len() > MAX_BUILDER_LEN {
@@ -164,8 +176,8 @@ pub fn options(builder: &str) -> Result<Options, CmdlineError> {
     }
     let mut options = Options::default();
     for word in words(builder) {
-        match word.strip_prefix(PREFIX) {
-            None => {}
+        let Some(found) = option_in(word) else { continue };
+        match found.strip_prefix(PREFIX).filter(|_| found.len() == word.len()) {
             Some("quiet") => options.quiet = true,
             Some("timing") => options.timing = true,
             Some(option) if option.starts_with("require=") => {
@@ -173,7 +185,7 @@ pub fn options(builder: &str) -> Result<Options, CmdlineError> {
                 let digest = digest.filter(|digest| options.require.is_none_or(|before| before == *digest));
                 options.require = Some(digest.ok_or_else(|| CmdlineError::Requirement { word: shortened(word) })?);
             }
-            Some(_) => return Err(CmdlineError::UnknownOption { word: shortened(word) }),
+            _ => return Err(CmdlineError::UnknownOption { word: shortened(found) }),
         }
     }
     Ok(options)
@@ -184,7 +196,7 @@ pub fn check_pack(text: &str) -> Result<(), CmdlineError> {
     if text.len() as u64 > crate::format::MAX_CMDLINE_LEN {
         return Err(CmdlineError::PackTooLong { found: text.len() });
     }
-    match words(text).find(|word| word.starts_with(PREFIX)) {
+    match words(text).find_map(option_in) {
         Some(word) => Err(CmdlineError::OptionInPack { word: shortened(word) }),
         None => Ok(()),
     }
@@ -234,8 +246,10 @@ pub fn digest(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
+/// The word for a message, which may be for a terminal: what is no visible ASCII character becomes `?`.
 fn shortened(word: &str) -> heapless::String<48> {
-    heapless::String::try_from(&word[..word.floor_char_boundary(48)]).unwrap_or_default()
+    let visible = |char: char| if char.is_ascii_graphic() { char } else { '?' };
+    word.chars().take(48).map(visible).collect()
 }
 
 #[cfg(test)]
@@ -310,6 +324,30 @@ mod tests {
             assert!(matches!(options(&wrong), Err(CmdlineError::Requirement { .. })), "{wrong}");
         }
         assert!(matches!(options("stage0.require"), Err(CmdlineError::UnknownOption { .. })));
+    }
+
+    /// Not by a quote that whoever wrote the words before has left open, nor by what only Linux takes for a space.
+    #[test]
+    fn no_requirement_is_lost_in_another_word() {
+        let word = std::format!("stage0.require=sha256:{}", "0123456789abcdef".repeat(4));
+        for before in ["a=\"b ", "\"", "a=\"b\u{b}", "x\u{b}", "x\u{e0}", "\u{1}"] {
+            let text = std::format!("{before}{word}");
+            assert!(
+                matches!(options(&text), Err(CmdlineError::UnknownOption { word }) if word.starts_with(PREFIX)),
+                "{text:?}"
+            );
+            assert!(matches!(check_pack(&text), Err(CmdlineError::OptionInPack { .. })), "{text:?}");
+        }
+        for text in ["root=/dev/stage0.root", "xstage0.quiet", "a=\"b stage1.x\" c"] {
+            assert_eq!(options(text), Ok(Options::default()));
+            assert_eq!(check_pack(text), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_a_message_repeats_is_visible() {
+        let Err(error) = options("stage0.\u{1b}]0;x\u{7}\u{202e}\u{9b}é") else { panic!("no error") };
+        assert!(std::format!("{error}").ends_with("found stage0.?]0;x????"), "{error}");
     }
 
     #[test]
