@@ -188,6 +188,10 @@ fn direct_refuses_what_pages_cannot_say() {
     assert!(matches!(refuse(&[Load(0x20_0000, 1 << 47, 64, 64, RX)]), Err(PlanError::NotCanonical { .. })));
     assert!(matches!(refuse(&[Load(0x20_0000, 0, 64, 5 << 30, RX)]), Err(PlanError::AreaTooLarge { .. })));
     assert!(refuse(&[text, Load(0x20_0800, 0x40_0800, 64, 64, RX)]).is_ok());
+    let again = |virt| Load(0x20_0000, virt, 64, 64 << 10, RX);
+    assert!(refuse(&[again(0x40_0000), again(0x60_0000)]).is_ok());
+    let thrice = refuse(&[again(0x40_0000), again(0x60_0000), again(0x80_0000)]);
+    assert_eq!(thrice, Err(PlanError::PlacedTooOften { placed: 3 << 16, area: 1 << 16 }));
 }
 
 #[test]

@@ -15,14 +15,12 @@ pub enum Builder {
     Qemu,
 }
 
-/// Most memory that is tried, bytes: four times what any kernel's place may span.
-const MAX_TRIED: u64 = 16 * GIB;
-
 /// RAM at the top of low memory that QEMU keeps for ACPI tables and SeaBIOS (hw/i386/x86-common.c: the ramdisk's limit;
 /// measured 0x20000 and 0x21000 at 64 MiB to 3 GiB).
 const QEMU_TOP: u64 = 0x21000;
 
-/// Where low memory ends at the latest: libxl below its MMIO hole, QEMU's pc machine with more than 3.5 GiB.
+/// Where low memory ends at the latest: libxl below its MMIO hole, QEMU's pc machine with more than 3.5 GiB. Nothing is ever put
+/// higher, so that a larger domain is of no more use.
 const LOW_MAX: u64 = 3 * GIB;
 
 /// No domain of any size will do.
@@ -49,21 +47,17 @@ pub struct Started {
     pub pack_len: u64,
 }
 
-/// The smallest memory, a whole number of MiB in bytes, of a domain of `builder`'s in which `wanted` finds its place.
+/// The smallest memory, a whole number of MiB in bytes, of a domain of `builder`'s in which `wanted` finds its place. The largest that
+/// is of use is tried first: where it does not do, no other does.
 pub fn memory_need(builder: Builder, started: &Started, wanted: &Wanted<'_>) -> Result<u64, NeedError> {
+    simulate(builder, LOW_MAX, started, wanted).map_err(|cause| NeedError { cause })?;
     let kernel: u64 = wanted.kernel.iter().map(PhysRange::len).sum();
     let least = kernel.saturating_add(started.pack_len) / MIB * MIB;
-    let mut cause = None;
     let mut memory = least.max(MIB);
-    while memory <= MAX_TRIED {
-        match simulate(builder, memory, started, wanted) {
-            Ok(()) => return Ok(memory),
-            Err(error) => cause = Some(error),
-        }
+    while memory < LOW_MAX && simulate(builder, memory, started, wanted).is_err() {
         memory += MIB;
     }
-    let whole = PhysRange::sized(Phys(0), least).unwrap_or_default();
-    Err(NeedError { cause: cause.unwrap_or(ArrangeError::TooHigh { kernel: whole }) })
+    Ok(memory.min(LOW_MAX))
 }
 
 /// Runs what stage0 runs, in a domain of `memory` bytes.

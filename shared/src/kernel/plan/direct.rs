@@ -21,12 +21,14 @@ impl Kernel {
         check_places(&placements)?;
         check_access(&placements)?;
         let entry = self.direct_entry(decisions, &placements)?;
+        let areas = areas(&placements)?;
+        self.check_placed(areas.iter().map(PhysRange::len).sum())?;
         let hull = |extent: PhysRange, placement: &Placement| extent.hull(&placement.memory);
         Ok(Plan {
             protocol: Protocol::Direct,
             class: self.class,
             extent: placements.iter().fold(PhysRange::default(), hull),
-            areas: areas(&placements)?,
+            areas,
             placements,
             symbols: None,
             entry,

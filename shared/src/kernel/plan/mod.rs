@@ -234,13 +234,17 @@ impl Kernel {
         if symbols_end > area.end() {
             return Err(PlanError::SymbolsOutside { end: symbols_end, area: area.end() });
         }
-        let placed = self.segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.memory_len));
-        if placed > area.len().saturating_mul(2) {
-            return Err(PlanError::PlacedTooOften { placed, area: area.len() });
-        }
+        self.check_placed(area.len())?;
         let areas = core::iter::once(area).collect();
         let class = self.class;
         Ok(Plan { protocol, class, extent, areas, placements, symbols, entry, relocation: None, pv: None })
+    }
+
+    /// Refuses segments that share memory more than twice over: what is written there again and again, or mapped at ever more
+    /// addresses, takes time and tables. `area` is the bytes of all that they cover.
+    fn check_placed(&self, area: u64) -> Result<(), PlanError> {
+        let placed = self.segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.memory_len));
+        if placed > area.saturating_mul(2) { Err(PlanError::PlacedTooOften { placed, area }) } else { Ok(()) }
     }
 
     /// Where the symbol table goes.
