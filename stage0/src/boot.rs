@@ -224,7 +224,9 @@ fn start_of_day(
         return Err(Error::PvModules);
     }
     let kernel = plan.areas.first().copied().unwrap_or_default();
-    Ok(Some(StartOfDay::new(layout, kernel, module, &pv.domain)?))
+    let day = StartOfDay::new(layout, kernel, module, &pv.domain)?;
+    day.check_module(&domain.ram)?;
+    Ok(Some(day))
 }
 
 fn find_pack(domain: &Domain<'_>) -> Result<PhysRange, Error> {

@@ -11,7 +11,7 @@ pub use error::PvError;
 pub use need::{PvNeedError, PvWanted, SimulatedPv, pv_memory_need, simulated_pv};
 
 use crate::kernel::PvLayout;
-use crate::memory::{GIB, PAGE_SIZE, Pfn, Phys, PhysRange, Virt};
+use crate::memory::{GIB, PAGE_SIZE, Pfn, Phys, PhysRange, Ram, Virt};
 use ends::{toolstack_end, xen_end};
 use tables::{Order, Tables, exist, table_count};
 
@@ -213,6 +213,14 @@ impl StartOfDay {
         Virt(self.virt_base.0.wrapping_add(at.0))
     }
 
+    /// Refuses a place for the module that is not RAM, or where `ram` leaves out what is in use: Xen numbers it far behind all else.
+    pub fn check_module(&self, ram: &Ram) -> Result<(), PvError> {
+        if self.module.is_empty() || ram.covers(&self.module) {
+            return Ok(());
+        }
+        Err(PvError::TooSmall { needed: self.module.end().0, found: ram.total() })
+    }
+
     /// What must be free of all else while the kernel is put together: everything but the module, whose frames take their
     /// place last.
     pub fn areas(&self) -> heapless::Vec<PhysRange, 3> {
@@ -241,7 +249,7 @@ const fn meets(first: Virt, len: u64, other: Virt, other_len: u64) -> bool {
 mod tests {
     use super::*;
     use crate::kernel::Features;
-    use crate::memory::MIB;
+    use crate::memory::{MIB, Started};
 
     fn laid_out(virt_base: u64, init_p2m: Option<u64>) -> Result<StartOfDay, PvError> {
         with_segments(virt_base, init_p2m, &[])
@@ -305,6 +313,28 @@ mod tests {
         assert_eq!((day.module.start().pfn(), day.first_p2m), (Pfn(0x2000), Pfn(0x20f5)));
         assert_eq!((day.p2m_tables.start().pfn(), day.p2m.start().pfn()), (Pfn(0x20f5), Pfn(0x20f8)));
         assert_eq!(day.end_pfn(), Pfn(0x20f8 + 53));
+    }
+
+    /// Xen numbers it so far behind the rest that it would reach into stage0's own tables, at the end of RAM.
+    #[test]
+    fn a_module_has_its_place_in_ram() {
+        let own = PvLayout { virt_base: Virt(0xffff_ffff_8000_0000), ..PvLayout::default() };
+        let range = |start, len| PhysRange::sized(Phys(start), len).unwrap();
+        let wanted = PvWanted {
+            own: &own,
+            started: Started { stage0: range(MIB, 0xca000), pack_len: 13 * MIB },
+            layout: &PvLayout { mod_start_pfn: true, ..own.clone() },
+            kernel: range(16 * MIB, 50 * MIB),
+            module: MIB - 0x10000,
+            scratch: 5 * MIB,
+            builder: PvBuilder::Xen { rings: true },
+        };
+        assert_eq!(pv_memory_need(&wanted), Ok(130 * MIB));
+        assert!(
+            matches!(simulated_pv(&wanted, 129 * MIB), Err(PvError::TooSmall { needed, .. }) if needed == 0x80f_0000)
+        );
+        let day = simulated_pv(&wanted, 130 * MIB).unwrap();
+        assert!(day.arrangement.is_ok() && day.ram.covers(&day.start_of_day.module));
     }
 
     #[test]

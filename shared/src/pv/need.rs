@@ -65,6 +65,7 @@ pub fn simulated_pv(wanted: &PvWanted<'_>, memory: u64) -> Result<SimulatedPv, P
     let ram = Ram::from_regions(regions.into_iter()).unwrap_or_default();
 
     let start_of_day = StartOfDay::new(wanted.layout, wanted.kernel, wanted.module, &domain)?;
+    start_of_day.check_module(&ram)?;
     let areas = start_of_day.areas();
     let found = Found { ram: &ram, stage0, pack: first.module, modules: &[], structures, rsdp: None };
     let wanted = Wanted { kernel: &areas, relocation: None, scratch: wanted.scratch, room: Room::PV, direct: None };
