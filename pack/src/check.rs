@@ -7,6 +7,7 @@ use shared::trust::{TrustError, check_required};
 
 use crate::advice;
 use crate::domain::{Domain, Kind};
+use crate::framed::{self, CutError};
 use crate::identity::Identity;
 use crate::image::{Image, ImageCause};
 use crate::need::{NoPlace, Surroundings};
@@ -33,6 +34,9 @@ pub enum Obstacle {
     /// The pack itself is not whole.
     #[error(transparent)]
     Pack(#[from] ImageCause),
+    /// Its frames are not such that stage0 could load the kernel.
+    #[error(transparent)]
+    Cut(#[from] CutError),
     /// No domain could start the kernel.
     #[error(transparent)]
     Kernel(#[from] Refusal),
@@ -73,6 +77,7 @@ pub fn check(image: &Image<'_>, stage0: &[u8], domain: &Domain<'_>) -> Result<Ve
     check_trust(image, domain)?;
     let reading = Reading::of(&elf, image.manifest.decisions())?;
     let plan = plan(&reading, domain.kind)?;
+    framed::check(&image.manifest, &elf, &plan)?;
     let cmdline = kernel_cmdline(image, domain)?;
     let surroundings = Surroundings::new(stage0, &image.manifest, domain.builder);
     let need = surroundings.need(&plan)?;

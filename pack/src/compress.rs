@@ -6,7 +6,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use shared::format::{Codec, EncodedFrame, MAX_WINDOW_LOG};
+use shared::format::{Codec, EncodedFrame, MAX_FRAME_LEN};
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
@@ -90,13 +90,14 @@ fn frame(content: &[u8], settings: Settings) -> io::Result<EncodedFrame> {
     })
 }
 
-/// A zstd frame with a content size, a checksum, and no larger a window than the content needs. The compressor is a new
-/// one for each frame, so that nothing of the frame before can show in it.
+/// A zstd frame of a single segment with a content size and a checksum. The compressor is a new one for each frame, so that
+/// nothing of the frame before can show in it.
 fn zstd_frame(content: &[u8], level: i32) -> io::Result<Vec<u8>> {
-    /// The smallest that libzstd takes (ZSTD_WINDOWLOG_MIN).
-    const MIN_WINDOW_LOG: u32 = 10;
+    /// What libzstd takes (ZSTD_WINDOWLOG_MIN), and what covers the largest content.
+    const WINDOW_LOGS: (u32, u32) = (10, MAX_FRAME_LEN.ilog2());
 
-    let window_log = content.len().next_power_of_two().ilog2().clamp(MIN_WINDOW_LOG, MAX_WINDOW_LOG);
+    // A window as large as the content makes it a single segment.
+    let window_log = content.len().next_power_of_two().ilog2().clamp(WINDOW_LOGS.0, WINDOW_LOGS.1);
     let mut compressor = Compressor::new(level)?;
     compressor.set_parameter(CParameter::WindowLog(window_log))?;
     compressor.set_parameter(CParameter::ContentSizeFlag(true))?;
@@ -106,6 +107,8 @@ fn zstd_frame(content: &[u8], level: i32) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use shared::format::check_zstd;
+
     use super::*;
     use crate::cut;
 
@@ -133,15 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn every_zstd_frame_says_its_size_and_has_a_checksum_and_a_small_window() {
-        // Frame_Header_Descriptor (RFC 8878, 3.1.1.1.1): size flag in the top bits, bit 5 single segment, bit 2 checksum.
+    fn every_zstd_frame_is_as_the_format_wants_it() {
         for frame in compressed(&content_of(5 << 20), Codec::Zstd, 1) {
-            let descriptor = frame.stored[4];
-            assert_ne!(descriptor & 1 << 2, 0, "no checksum");
-            // In a single segment the window is the content, which is at most 2 MiB.
-            assert_ne!(descriptor & 1 << 5, 0, "not a single segment");
-            let size = zstd::zstd_safe::get_frame_content_size(&frame.stored).unwrap();
-            assert_eq!(size, Some(u64::from(frame.content_len)));
+            assert_eq!(frame.codec, Codec::Zstd);
+            assert_eq!(check_zstd(&frame.stored, frame.content_len as usize), Ok(()));
         }
     }
 

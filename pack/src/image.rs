@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use shared::format::{Codec, FormatError, Frame, MAX_PACK_LEN, Manifest, Member};
+use shared::format::{Codec, FormatError, Frame, MAX_PACK_LEN, Manifest, Member, check_zstd};
 use shared::memory::FileRange;
 
 use crate::input::{self, InputCause};
@@ -135,6 +135,8 @@ impl<'a> Image<'a> {
                 Some(len)
             }
             Codec::Lz4 => lz4_flex::block::decompress_into(stored, target).ok(),
+            // libzstd takes frames that stage0 does not.
+            Codec::Zstd if check_zstd(stored, len).is_err() => None,
             Codec::Zstd => zstd::bulk::decompress_to_buffer(stored, target).ok(),
         };
         if decoded == Some(len) { Ok(()) } else { Err(wrong) }

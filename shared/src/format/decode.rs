@@ -9,7 +9,7 @@ use super::wire::{
     Codec, DECISION_LOCKED, FrameEntry, HEADER_LEN, Header, MemberEntry, MemberKind, SignatureAlgorithm, SignatureSlot,
     StringEntry,
 };
-use super::{MAX_CMDLINE_LEN, MAX_FRAME_LEN, MAX_FRAME_STORED_LEN, MAX_KERNEL_LEN};
+use super::{MAX_CMDLINE_LEN, MAX_FRAME_LEN, MAX_KERNEL_LEN, max_stored_len};
 use crate::kernel::Decisions;
 use crate::measure::{ARCHIVE_AT, ROOM_LEN};
 use crate::memory::{FileRange, PAGE_SIZE};
@@ -259,7 +259,7 @@ impl<'a> Manifest<'a> {
             })?;
             reserved(part, &entry.reserved.to_bytes())?;
             bound(part, "content length", 1, MAX_FRAME_LEN.into(), content_len.into())?;
-            bound(part, "stored length", 1, MAX_FRAME_STORED_LEN.into(), stored_len.into())?;
+            bound(part, "stored length", 1, max_stored_len(content_len), stored_len.into())?;
             equal(part, "content offset", content, entry.content_offset.get())?;
             equal(part, "stored offset", stored, entry.stored_offset.get())?;
             if codec == Codec::None {

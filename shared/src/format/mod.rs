@@ -85,12 +85,14 @@
 //! | 8 | 4 | content length | bytes, 1 to [`MAX_FRAME_LEN`]; the last ends at the kernel's content length |
 //! | 12 | 4 | codec | 0 none, 1 LZ4 block, 2 zstd |
 //! | 16 | 8 | stored offset | bytes; the first is the kernel's stored offset, each other the end of the one before |
-//! | 24 | 4 | stored length | bytes, 1 to [`MAX_FRAME_STORED_LEN`]; codec none: equal to the content length |
+//! | 24 | 4 | stored length | bytes, 1 to [`max_stored_len`]; codec none: equal to the content length |
 //! | 28 | 4 | reserved | |
 //! | 32 | 32 | BLAKE3 | of the stored bytes, checked before anything decodes them |
 //!
-//! A zstd frame is one frame of RFC 8878 with a content size, a checksum, no dictionary, and a window of at most
-//! 2^[`MAX_WINDOW_LOG`] bytes: `zstd -d` over the kernel's stored bytes gives the ELF file. An LZ4 frame is one bare
+//! A zstd frame is one frame of RFC 8878 of a single segment, which makes the content its window, with a content size, a
+//! checksum, no dictionary, and at most [`MAX_BLOCKS`] blocks, none of which says that it has more literals than a block
+//! can ([`check_zstd`]): `zstd -d` over the kernel's stored bytes gives the ELF file. A reader may give its decoder
+//! [`crate::memory::decoder_len`] bytes, and refuse a frame that makes it take more. An LZ4 frame is one bare
 //! block, whose decoded size is the content length.
 //!
 //! Frames are cut at least at the start and the end of every loadable segment's bytes in the file, and of the symbol
@@ -115,12 +117,14 @@ mod rules;
 #[cfg(test)]
 mod tests;
 mod wire;
+mod zstd;
 
 pub use decode::{Frame, Manifest, Member};
 #[cfg(any(test, feature = "std"))]
 pub use encode::{EncodedFrame, EncodedKernel, EncodedModule, PackContent, put_signature};
 pub use error::{FormatError, Part};
 pub use wire::{Codec, HEADER_LEN, MemberKind, SignatureAlgorithm, SignatureSlot};
+pub use zstd::{MAX_BLOCKS, ZstdError, check_zstd};
 
 /// The first eight bytes of every pack. No archive, compressor, ELF or boot image begins with them, so no toolstack
 /// takes a pack for something to unwrap. The last two tell a transfer that rewrote line ends.
@@ -154,15 +158,14 @@ pub const MAX_KERNEL_LEN: u64 = 2 << 30;
 /// Upper bound of a command line in a pack, bytes: Linux takes 2048 on x86, PV start_info 1023; others have no bound.
 pub const MAX_CMDLINE_LEN: u64 = 4095;
 
-/// Upper bound of a frame's content, bytes: also the largest window a decoder must keep.
+/// Upper bound of a frame's content, bytes: also the largest window that a decoder must keep.
 pub const MAX_FRAME_LEN: u32 = 2 << 20;
 
-/// Upper bound of a frame's stored bytes: its content and what a codec adds to incompressible bytes (zstd: 1/256 and a
-/// header, LZ4: 1/255 and 16).
-pub const MAX_FRAME_STORED_LEN: u32 = MAX_FRAME_LEN + (64 << 10);
-
-/// Largest windowLog of a zstd frame.
-pub const MAX_WINDOW_LOG: u32 = 21;
+/// Upper bound of a frame's stored bytes: its content, and what a codec adds to incompressible bytes (zstd: 1/256, and at most 64
+/// for a short one, ZSTD_COMPRESSBOUND; LZ4: 1/255 and 16).
+pub const fn max_stored_len(content_len: u32) -> u64 {
+    content_len as u64 + content_len as u64 / 255 + 64
+}
 
 /// Upper bound of `manifest_len`, bytes; follows from the bounds of its parts.
 pub const MAX_MANIFEST_LEN: u64 =

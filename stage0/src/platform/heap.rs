@@ -16,7 +16,15 @@ pub struct Bump {
 
 #[cfg(target_os = "none")]
 #[global_allocator]
+static GUEST: Guest = Guest;
+
+#[cfg(target_os = "none")]
 pub(super) static HEAP: Bump = Bump::new();
+
+/// The guest's heap. What does not fit ends the domain: only the frame of a hostile packer makes a decoder want so much, and the
+/// decoder would panic.
+#[cfg(target_os = "none")]
+struct Guest;
 
 impl Bump {
     /// A heap that has no range yet.
@@ -77,5 +85,23 @@ unsafe impl GlobalAlloc for Bump {
         } else if block.addr() + layout.size() == self.next.load(Relaxed) {
             self.next.store(block.addr(), Relaxed);
         }
+    }
+}
+
+#[cfg(target_os = "none")]
+// SAFETY: as for the heap, to which everything is passed on.
+unsafe impl GlobalAlloc for Guest {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: passed on as it came.
+        let block = unsafe { HEAP.alloc(layout) };
+        if block.is_null() {
+            crate::fail(&crate::load::LoadError::DecoderMemory);
+        }
+        block
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: passed on as it came.
+        unsafe { HEAP.dealloc(block, layout) }
     }
 }

@@ -1,17 +1,19 @@
 //! stage0's decoders, over bytes that the manifest names but a hostile packer made.
 
 use shared::format::{Codec, MAX_FRAME_LEN};
-use stage0::load::DecodeError;
+use stage0::load::LoadError;
 
 use crate::input::Input;
 use crate::{said, seeds};
 
 /// What decodes a frame: its codec, its stored bytes, room for its content.
-pub type Decode = fn(Codec, &[u8], &mut [u8]) -> Result<(), DecodeError>;
+pub type Decode = fn(Codec, &[u8], &mut [u8]) -> Result<(), LoadError>;
 
 /// The codec, the content's length (three bytes), then a frame.
 pub fn run(data: &[u8]) {
-    run_with(data, stage0::load::decode);
+    run_with(data, |codec, stored, content| {
+        stage0::load::decode(codec, stored, content).map_err(|cause| LoadError::Decode { index: 0, codec, cause })
+    });
 }
 
 /// The same with a certain decoder.

@@ -35,6 +35,12 @@ pub(crate) fn frames_not_cut_at_segments(sample: &Sample) -> Bad {
     Bad::pack(sample.encode(|content| content.kernel.frames = frames), "frame is cut wrongly: ")
 }
 
+/// Of which the first would have to be decoded for the ELF header.
+pub(crate) fn frames_too_large_to_look_into(sample: &Sample) -> Bad {
+    let frames = sample.kernel.chunks(1 << 20).map(as_it_is).collect();
+    Bad::pack(sample.encode(|content| content.kernel.frames = frames), "frames are cut wrongly: ")
+}
+
 pub(crate) fn flipped_frame_of_a_segment(sample: &Sample) -> Bad {
     let n = sample.largest_frame();
     Bad::pack(sample.flip(middle(sample.frame(n))), format!("frame is damaged: frame {n}, "))
@@ -55,6 +61,38 @@ pub(crate) fn a_frame_of_other_content(sample: &Sample) -> Bad {
         }
     });
     Bad::pack(pack, format!("frame does not decode: frame {n} (zstd), expected content with the frame's checksum"))
+}
+
+/// What `zstd` takes as well as any other.
+pub(crate) fn a_frame_without_a_checksum(sample: &Sample) -> Bad {
+    of_zstd(sample, |content| zstd::bulk::compress(content, 1))
+}
+
+/// `zstd` takes them for one.
+pub(crate) fn two_frames_in_one(sample: &Sample) -> Bad {
+    of_zstd(sample, |content| {
+        let (first, second) = content.split_at(content.len() / 2);
+        Ok([zstd::encode_all(first, 1)?, zstd::encode_all(second, 1)?].concat())
+    })
+}
+
+/// The sample with its largest frame as `make` makes it of its content.
+fn of_zstd(sample: &Sample, make: impl Fn(&[u8]) -> std::io::Result<Vec<u8>>) -> Bad {
+    let n = sample.largest_frame();
+    let content = sample.manifest().frames().nth(n).map(|frame| frame.content).unwrap_or_default();
+    let frame = make(&sample.kernel[content.offset() as usize..content.end() as usize]).unwrap_or_default();
+    let pack = sample.encode(|content| content.kernel.frames[n].stored = frame);
+    Bad::pack(pack, format!("frame does not decode: frame {n} (zstd), expected a zstd frame with a content size"))
+}
+
+/// A block of 131071 literals and as long a match, behind as much content as there is: 95 bytes for which the decoder's window would
+/// have to grow.
+pub(crate) fn a_frame_that_takes_too_much_memory(sample: &Sample) -> Bad {
+    /// With codec and content length, 2 MiB, in front.
+    const INPUT: &[u8] = include_bytes!("../../fuzz/regressions/decode/heap-overshoot-of-one-segment");
+    let n = sample.largest_frame();
+    let pack = sample.encode(|content| content.kernel.frames[n].stored = INPUT[4..].to_vec());
+    Bad::pack(pack, "frame does not decode: a zstd frame, expected one whose decoder takes at most 4096 KiB")
 }
 
 pub(crate) fn an_option_in_the_pack(sample: &Sample) -> Bad {

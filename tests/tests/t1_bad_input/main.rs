@@ -10,6 +10,10 @@ use harness::probe;
 use harness::stage0;
 use harness::trial::{self, Trouble, check};
 use harness::{Exit, Machine};
+use pack::domain::{Domain, Kind};
+use pack::image::Image;
+use shared::memory::{Builder, MIB};
+use shared::trust::TrustSlot;
 
 use changes::{LOAD, NOTE, P_MEMSZ, P_OFFSET, P_PADDR, with_kernel};
 use sample::{Sample, middle};
@@ -36,7 +40,7 @@ impl Bad {
 
 type MakeBad = fn(&Sample) -> Bad;
 
-const CASES: [(&str, MakeBad); 41] = [
+const CASES: [(&str, MakeBad); 45] = [
     ("no_module", |_| Bad::pack(Vec::new(), "no pack: ")),
     ("a_text", |_| Bad::pack(b"This is no pack.\n".repeat(1000), "not a pack: ")),
     ("an_elf_file", |sample| Bad::pack(sample.kernel.clone(), "not a pack: ")),
@@ -68,12 +72,16 @@ const CASES: [(&str, MakeBad); 41] = [
     ("flipped_module", |sample| Bad::pack(sample.flip(middle(sample.member(2))), "member is damaged: member 2, ")),
     ("a_frame_that_does_not_decode", changes::a_frame_that_does_not_decode),
     ("a_frame_of_other_content", changes::a_frame_of_other_content),
+    ("a_frame_without_a_checksum", changes::a_frame_without_a_checksum),
+    ("two_frames_in_one", changes::two_frames_in_one),
+    ("a_frame_that_takes_too_much_memory", changes::a_frame_that_takes_too_much_memory),
     ("an_option_in_the_pack", changes::an_option_in_the_pack),
     ("an_unknown_option", |sample| Bad {
         cmdline: "stage0.surprise",
         ..Bad::pack(sample.pack.clone(), "unknown option: ")
     }),
     ("frames_not_cut_at_segments", changes::frames_not_cut_at_segments),
+    ("frames_too_large_to_look_into", changes::frames_too_large_to_look_into),
     ("a_kernel_that_is_none", |sample| with_kernel(sample, &[(0, b"none")], "kernel: not an ELF file")),
     ("a_kernel_of_class_3", |sample| with_kernel(sample, &[(4, &[3])], "kernel: ELF class 3, ")),
     ("a_kernel_for_arm", |sample| with_kernel(sample, &[(18, &[183])], "kernel: ELF for machine 183, ")),
@@ -99,8 +107,16 @@ fn main() {
     trial::main(tests);
 }
 
+/// Whether `pack check` would say so, too.
+fn host_refuses(bad: &Bad) -> bool {
+    let (memory, trust) = (Some(bad.memory_mib * MIB), TrustSlot::EMPTY);
+    let domain = Domain { kind: Kind::Pvh, builder: Builder::Qemu, memory, cmdline: bad.cmdline, trust };
+    !Image::parse(&bad.pack).is_ok_and(|image| pack::check::check(&image, pack::stage0::EMBEDDED, &domain).is_ok())
+}
+
 /// Starts stage0 with it: one line, the same on both consoles, and the end. Returns the line.
 fn run(name: &str, bad: &Bad) -> Result<String, Trouble> {
+    check(host_refuses(bad), "the host would take it")?;
     let mut machine = Machine::new(format!("bad-{name}"), stage0::file()?)
         .memory(bad.memory_mib)
         .append(bad.cmdline)

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use harness::corpus::{self, Description};
 use harness::{cache, kernels};
-use shared::format::{Codec, EncodedFrame, EncodedKernel, EncodedModule, MAX_WINDOW_LOG, PackContent};
+use shared::format::{Codec, EncodedFrame, EncodedKernel, EncodedModule, MAX_FRAME_LEN, PackContent};
 use shared::kernel::{Decisions, Kernel, SliceFile};
 use zstd::zstd_safe::CParameter;
 
@@ -40,8 +40,11 @@ pub fn heads() -> Vec<Vec<u8>> {
 /// A frame as `pack` makes them.
 pub fn zstd_frame(content: &[u8], level: i32) -> Vec<u8> {
     let mut encoder = zstd::bulk::Compressor::new(level).expect("an encoder");
-    let parameters =
-        [CParameter::ChecksumFlag(true), CParameter::ContentSizeFlag(true), CParameter::WindowLog(MAX_WINDOW_LOG)];
+    let parameters = [
+        CParameter::ChecksumFlag(true),
+        CParameter::ContentSizeFlag(true),
+        CParameter::WindowLog(MAX_FRAME_LEN.ilog2()),
+    ];
     parameters.into_iter().for_each(|parameter| encoder.set_parameter(parameter).expect("a parameter"));
     encoder.compress(content).expect("a frame")
 }
