@@ -8,10 +8,12 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use bzimage::bzimage;
+use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
 use pack::input::InputCause;
-use pack::open::{Compression, Layer, OpenCause, OpenError, Opened, open, open_bytes};
+use pack::open::{Compression, Layer, MAX_STREAMS, OpenCause, OpenError, Opened, open, open_bytes};
 
 /// Bytes of the kernel that the stored streams were made from: more than one block of lzop (256 KiB).
 const KERNEL_LEN: usize = 300_000;
@@ -68,6 +70,12 @@ fn filter(command: &[&str], input: &[u8]) -> Option<Vec<u8>> {
     });
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     Some(output.stdout)
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// As Linux' build does it: the decoded length behind the stream.
@@ -127,11 +135,6 @@ fn a_payload_may_be_the_elf_itself() {
 #[test]
 fn a_compressed_bzimage_is_three_layers_and_no_more_are_taken() {
     let image = bzimage(&stored("kernel.zst"));
-    let gzip = |bytes: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    };
     let once = gzip(&image);
     let zstd = Layer::Compressed(Compression::Zstd);
     let gz = Layer::Compressed(Compression::Gzip);
@@ -225,6 +228,35 @@ fn a_bomb_is_refused_before_it_has_grown() {
     // 8 GiB of zeros in zstd frames: nothing that a kernel begins with, so known from its first page.
     let frame = zstd::bulk::compress(&vec![0; 64 << 20], 3).unwrap();
     assert!(matches!(refused(frame.repeat(128)), OpenCause::Unknown { .. }));
+}
+
+/// What hardly anything is in, behind a kernel: each stream costs its decoder all the same.
+#[test]
+fn streams_without_end_are_refused_soon() {
+    /// Bytes in front of a file's first block, where no name is given.
+    const LZO_HEADER: usize = 38;
+
+    let largest_blocks = FrameInfo::new().block_size(BlockSize::Max4MB);
+    let streams = [
+        (Compression::Gzip, gzip(b"")),
+        (Compression::Bzip2, b"BZh9\x17rE8P\x90\0\0\0\0".to_vec()),
+        (Compression::Xz, b"\xfd7zXZ\0\0\x01i\"\xde6\0\0\0\0\x1c\xdfD!\x90B\x99\r\x01\0\0\0\0\x01YZ".to_vec()),
+        (Compression::Lzo, [&stored("kernel.lzo")[..LZO_HEADER], &[0; 4]].concat()),
+        (Compression::Lz4Legacy, b"\x02\x21\x4c\x18\x02\0\0\0\x10x".to_vec()),
+        (Compression::Lz4, FrameEncoder::with_frame_info(largest_blocks, Vec::new()).finish().unwrap()),
+        (Compression::Zstd, zstd::bulk::compress(b"", 1).unwrap()),
+    ];
+    for (compression, stream) in streams {
+        let (_, name, _) = STORED.into_iter().find(|(of, ..)| *of == compression).unwrap();
+        let begin = Instant::now();
+        let few = open_bytes([stored(name), stream.repeat(100)].concat()).map_err(|(_, cause)| cause).unwrap();
+        assert!(few.elf.starts_with(&kernel()), "{compression}");
+        match refused([stored(name), stream.repeat(MAX_STREAMS)].concat()) {
+            OpenCause::TooManyStreams { compression: found } => assert_eq!(found, compression),
+            other => panic!("{compression}: {other}"),
+        }
+        assert!(begin.elapsed() < Duration::from_secs(30), "{compression}: {:?}", begin.elapsed());
+    }
 }
 
 /// The one line that a person sees for a file with this content.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::input::InputCause;
 
-use super::{Compression, Layer, MAX_LAYERS};
+use super::{Compression, Layer, MAX_LAYERS, MAX_STREAMS};
 
 /// A kernel file that could not be opened: which, in which of its layers, and why.
 #[derive(Debug)]
@@ -108,6 +108,12 @@ pub enum OpenCause {
         compression: Compression,
         /// What the decoder says.
         error: io::Error,
+    },
+    /// Streams without end, each of which costs time whatever is in it.
+    #[error("more than {MAX_STREAMS} {compression} streams, one after the other: compress it anew, as one")]
+    TooManyStreams {
+        /// Of what compression.
+        compression: Compression,
     },
     /// Compressed again and again.
     #[error("is packed in more than {MAX_LAYERS} layers: decompress it first")]

@@ -11,6 +11,10 @@ pub(super) const MAGIC: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
 /// Most bytes that a block decodes to, by the format's definition.
 const BLOCK: usize = 8 << 20;
 
+/// Most bytes that one byte of a block decodes to (lz4_Block_format.md: a byte adds at most 255 to a length). No more memory
+/// is taken for a block, so that very many small ones cost little.
+const RATIO: usize = 255;
+
 /// A decoder of the frame that `input` begins with.
 pub(super) fn reader<'a, 'i>(input: &'a mut &'i [u8]) -> io::Result<impl io::Read + use<'a, 'i>> {
     *input = input.strip_prefix(&MAGIC).ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -26,7 +30,7 @@ pub(super) fn reader<'a, 'i>(input: &'a mut &'i [u8]) -> io::Result<impl io::Rea
             return Err(io::Error::other("a block is longer than the format allows"));
         }
         let (stored, rest) = rest.split_at_checked(length).ok_or(io::ErrorKind::UnexpectedEof)?;
-        block.resize(BLOCK, 0);
+        block.resize(BLOCK.min(stored.len().saturating_mul(RATIO)), 0);
         let decoded = lz4_flex::block::decompress_into(stored, block).map_err(io::Error::other)?;
         block.truncate(decoded);
         last = decoded < BLOCK;

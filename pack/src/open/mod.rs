@@ -33,6 +33,10 @@ pub const MAX_KERNEL: u64 = 1 << 30;
 /// compression of its payload.
 pub const MAX_LAYERS: usize = 3;
 
+/// Most streams of one compression, one after the other: each costs a decoder of its own, however little is in it. A compressor
+/// writes one; of parallel ones, pbzip2 writes most, one for each 900,000 bytes, which makes 1,194 of [`MAX_KERNEL`].
+pub const MAX_STREAMS: usize = 4096;
+
 /// Bytes of a decoded layer after which it must be known what it is, lest a file that decodes to anything else fills
 /// the memory first. Every kind is recognized by less: a bzImage, the latest of all, by its first 0x250 bytes.
 const HEAD: u64 = 4096;
@@ -188,7 +192,7 @@ impl Decoded {
             _ => OpenCause::CorruptStream { compression, error },
         };
         let mut rest = bytes;
-        loop {
+        for _ in 0..MAX_STREAMS {
             let mut reader = compression.reader(&mut rest).map_err(failed)?;
             if self.len == 0 {
                 self.read(&mut reader.by_ref().take(HEAD)).map_err(failed)?;
@@ -204,6 +208,7 @@ impl Decoded {
                 return Ok(());
             }
         }
+        Err(OpenCause::TooManyStreams { compression })
     }
 
     /// Takes all that `reader` gives. It is not asked again after its end, where some begin with the next stream.
