@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use shared::format::{Codec, FormatError, Frame, MAX_PACK_LEN, Manifest, Member, check_zstd};
+use shared::format::{Codec, FormatError, Frame, MAGIC, MAX_MANIFEST_LEN, Manifest, Member, check_zstd};
 use shared::memory::FileRange;
 
-use crate::input::{self, InputCause};
+use crate::input::{self, Input, InputCause};
 use crate::open::MAX_KERNEL;
+
+/// Most bytes that a pack may have: 4 GiB. stage0 takes one only from below there, where all of it has to lie.
+pub const MAX_PACK: u64 = 4 << 30;
 
 /// A pack in memory.
 pub struct Image<'a> {
@@ -57,6 +60,12 @@ pub enum ImageCause {
         /// Its name.
         name: String,
     },
+    /// More than any domain can start.
+    #[error("is a pack of {len} bytes, more than the {MAX_PACK} that a domain could start: make it of less")]
+    PackTooLarge {
+        /// Bytes of the pack.
+        len: u64,
+    },
     /// More than this program keeps in memory.
     #[error("its kernel has {len} bytes, more than the {MAX_KERNEL} that are taken")]
     KernelTooLarge {
@@ -65,9 +74,27 @@ pub enum ImageCause {
     },
 }
 
-/// Reads the pack in the file at `path`, for [`Image::parse`].
+/// Reads the pack in the file at `path`, for [`Image::parse`]. What follows the pack in the file is left out.
 pub fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
-    input::read(path, MAX_PACK_LEN).map_err(|cause| ImageError { path: path.to_owned(), cause: cause.into() })
+    try_read(path).map_err(|cause| ImageError { path: path.to_owned(), cause })
+}
+
+/// Reads the manifest first: how long the file is says nothing about a pack.
+fn try_read(path: &Path) -> Result<Vec<u8>, ImageCause> {
+    let input = Input::open(path)?;
+    let manifest = input.start(MAX_MANIFEST_LEN)?;
+    let len = Manifest::parse(&manifest, input.len()).map_err(ImageCause::Format)?.pack_len();
+    if len > MAX_PACK {
+        return Err(ImageCause::PackTooLarge { len });
+    }
+    Ok(input.start(len)?)
+}
+
+/// Whether the file at `path` begins as a pack does.
+pub fn is_pack(path: &Path) -> Result<bool, ImageError> {
+    let start = Input::open(path).and_then(|input| input.start(MAGIC.len() as u64));
+    let start = start.map_err(|cause| ImageError { path: path.to_owned(), cause: cause.into() })?;
+    Ok(start == MAGIC)
 }
 
 impl<'a> Image<'a> {
@@ -106,7 +133,7 @@ impl<'a> Image<'a> {
         if kernel.content_len > MAX_KERNEL {
             return Err(ImageCause::KernelTooLarge { len: kernel.content_len });
         }
-        let mut elf = Vec::with_capacity(usize::try_from(kernel.content_len).unwrap_or(0));
+        let mut elf = input::room(kernel.content_len)?;
         for frame in self.manifest.frames() {
             self.decode(&frame, &mut elf)?;
         }

@@ -1,7 +1,7 @@
 //! Reads the files that a person names.
 
-use std::fs::{self, FileType, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -44,28 +44,67 @@ pub enum InputCause {
         /// Most bytes taken.
         limit: u64,
     },
+    /// The system gives no memory for it.
+    #[error("holds {} KiB, for which there is no memory: do this where there is more", len >> 10)]
+    NoMemory {
+        /// Bytes that would have to be kept.
+        len: u64,
+    },
 }
 
-/// Reads the regular file at `path`, of 1 to `limit` bytes. Symbolic links are followed. A pipe or a device is refused: it
-/// has no length that could be bounded before it is read, and to open one may wait for ever.
+/// Reads the regular file at `path`, of 1 to `limit` bytes.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, InputCause> {
-    check_kind(fs::metadata(path).map_err(InputCause::Unreadable)?.file_type())?;
-    // What is there now may be another thing: a pipe opened so waits for nobody.
-    let flags = OFlags::NONBLOCK.bits() as i32;
-    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(InputCause::Unreadable)?;
-    let before = file.metadata().map_err(InputCause::Unreadable)?;
-    check_kind(before.file_type())?;
-    if before.len() > limit {
+    let input = Input::open(path)?;
+    if input.len() > limit {
         return Err(InputCause::TooLarge { limit });
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
-    file.by_ref().take(limit + 1).read_to_end(&mut bytes).map_err(InputCause::Unreadable)?;
-    let after = file.metadata().map_err(InputCause::Unreadable)?;
-    let len = bytes.len() as u64;
-    if state(&before) != state(&after) || len != after.len() {
-        return Err(InputCause::Changed);
+    input.start(limit)
+}
+
+/// Room for `len` bytes.
+pub(crate) fn room(len: u64) -> Result<Vec<u8>, InputCause> {
+    let mut room = Vec::new();
+    let reserved = usize::try_from(len).ok().and_then(|len| room.try_reserve_exact(len).ok());
+    reserved.map(|()| room).ok_or(InputCause::NoMemory { len })
+}
+
+/// A regular file that is to be read.
+pub(crate) struct Input {
+    file: File,
+    before: Metadata,
+}
+
+impl Input {
+    /// Opens the file at `path`. Symbolic links are followed. A pipe or a device is refused: it has no length that could be
+    /// bounded before it is read, and to open one may wait for ever.
+    pub(crate) fn open(path: &Path) -> Result<Self, InputCause> {
+        check_kind(fs::metadata(path).map_err(InputCause::Unreadable)?.file_type())?;
+        // What is there now may be another thing: a pipe opened so waits for nobody.
+        let flags = OFlags::NONBLOCK.bits() as i32;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(InputCause::Unreadable)?;
+        let before = file.metadata().map_err(InputCause::Unreadable)?;
+        check_kind(before.file_type())?;
+        Ok(Self { file, before })
     }
-    if len == 0 { Err(InputCause::Empty) } else { Ok(bytes) }
+
+    /// Bytes in it.
+    pub(crate) fn len(&self) -> u64 {
+        self.before.len()
+    }
+
+    /// What it begins with: `len` bytes, or all if there are fewer. An empty file is refused.
+    pub(crate) fn start(&self, len: u64) -> Result<Vec<u8>, InputCause> {
+        let expected = self.len().min(len);
+        let mut bytes = room(expected)?;
+        let mut file = &self.file;
+        file.rewind().map_err(InputCause::Unreadable)?;
+        file.take(len).read_to_end(&mut bytes).map_err(InputCause::Unreadable)?;
+        let after = file.metadata().map_err(InputCause::Unreadable)?;
+        if state(&self.before) != state(&after) || bytes.len() as u64 != expected {
+            return Err(InputCause::Changed);
+        }
+        if bytes.is_empty() { Err(InputCause::Empty) } else { Ok(bytes) }
+    }
 }
 
 /// What is not the same after somebody has written to a file.

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use bzimage::bzimage;
 use common::place::Place;
+use common::seal;
 
 const PACK: &str = env!("CARGO_BIN_EXE_pack");
 
@@ -179,6 +180,51 @@ fn a_runner_that_is_not_there_is_named() {
     let expected =
         "pack-run: is not there, neither beside this program nor by PATH: in mstrap's source, run `cargo install";
     assert!(line.starts_with(&format!("pack: error: {expected}")), "{line}");
+}
+
+/// A file of `len` bytes that begins with `start`; hardly any of them are on the disk.
+fn sparse(place: &Place, name: &str, start: &[u8], len: u64) {
+    place.file(name, start);
+    File::options().write(true).open(place.path(name)).unwrap().set_len(len).unwrap();
+}
+
+#[test]
+fn a_file_of_60_gib_is_refused_with_little_memory() {
+    const LEN: u64 = 60 << 30;
+    let place = Place::new();
+    place.succeeds(&["kernel", "-o", "image", "--codec", "lz4"]);
+    let image = place.read("image");
+    sparse(&place, "nothing", b"", LEN);
+    sparse(&place, "pack", &seal::with_len(&image, LEN), LEN);
+    sparse(&place, "image", &image, LEN);
+    let pack = |words: &[&str]| shell(&place, "ulimit -v 600000; exec \"$@\"", words);
+    let begin = Instant::now();
+    let says = "is a pack of 64424509440 bytes, more than the 4294967296 that a domain could start: make it of less";
+    for command in ["info", "check", "run", "digest"] {
+        assert_eq!(pack(&[command, "pack"]), (Some(1), format!("pack: error: pack: {says}\n")), "{command}");
+    }
+    let (status, line) = pack(&["info", "nothing"]);
+    assert!(status == Some(1) && line.starts_with("pack: error: nothing: not a pack"), "{line}");
+    let (status, line) = pack(&["run", "nothing"]);
+    assert!(status == Some(1) && line.starts_with("pack: error: nothing: holds more than 1048576 KiB"), "{line}");
+    // What follows a pack is not looked at.
+    assert_eq!(pack(&["check", "image"]), (Some(0), String::new()));
+    assert!(begin.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn what_there_is_no_memory_for_is_refused() {
+    const LEN: u64 = 3 << 30;
+    let place = Place::new();
+    place.succeeds(&["kernel", "-o", "image", "--codec", "lz4"]);
+    sparse(&place, "pack", &seal::with_len(&place.read("image"), LEN), LEN);
+    sparse(&place, "initrd", b"", LEN);
+    for (name, words) in [("pack", &["info", "pack"][..]), ("initrd", &["kernel", "-o", "new", "--initrd", "initrd"])] {
+        let (status, line) = shell(&place, "ulimit -v 600000; exec \"$@\"", words);
+        let says = "holds 3145728 KiB, for which there is no memory: do this where there is more";
+        assert_eq!(status, Some(1), "{line}");
+        assert!(line.starts_with(&format!("pack: error: {name}: {says}")), "{line}");
+    }
 }
 
 /// 10 GiB that begin as a kernel does, in all compressions that make them small enough to try.

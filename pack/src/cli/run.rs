@@ -14,7 +14,7 @@ use pack::domain::{Domain, Kind};
 use pack::image::{self, Image};
 use pack::open;
 use pack::stage0;
-use shared::format::{Codec, MAGIC};
+use shared::format::Codec;
 use shared::memory::Builder;
 use shared::trust::TrustSlot;
 
@@ -138,12 +138,11 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 
 /// The pack that was named, or one made of the kernel that was.
 fn pack_of(args: &RunArgs) -> anyhow::Result<Vec<u8>> {
-    let bytes = image::read(&args.file)?;
-    if bytes.starts_with(&MAGIC) {
+    if image::is_pack(&args.file)? {
         if args.initrd.is_some() || args.cmdline.is_some() {
             usage("--initrd and --cmdline are for a kernel: a pack has its own (--extra adds to its command line)")
         }
-        return Ok(bytes);
+        return Ok(image::read(&args.file)?);
     }
     let opened = open::open(&args.file)?;
     let request = Request {

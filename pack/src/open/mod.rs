@@ -172,8 +172,7 @@ fn decompress_keeping(compression: Compression, bytes: &[u8], limit: u64, kept: 
     if decoded.len <= kept {
         return Ok(decoded.content);
     }
-    let whole = Vec::with_capacity(usize::try_from(decoded.len).unwrap_or(0));
-    let mut decoded = Decoded { content: whole, len: 0, kept: limit };
+    let mut decoded = Decoded { content: input::room(decoded.len)?, len: 0, kept: limit };
     decoded.take(compression, bytes, limit)?;
     Ok(decoded.content)
 }

@@ -1,6 +1,7 @@
 //! Kernels for the tests: small ELF files that say of themselves what a test wants them to.
 
 pub(crate) mod place;
+pub(crate) mod seal;
 
 use object::Endianness;
 use object::elf::{
