@@ -113,6 +113,21 @@ fn info_is_for_programs_too() {
 }
 
 #[test]
+fn no_name_in_a_pack_steers_the_terminal() {
+    let place = Place::new();
+    let name = "ü\u{1b}[1m\u{7f}\u{9b}1m\u{202e}\u{2066}\u{feff}\u{e0041}\u{1f427}";
+    fs::rename(place.path("kernel"), place.path(name)).unwrap();
+    place.succeeds(&[name, "-o", "image", "--codec", "none"]);
+    let (text, json) = (place.succeeds(&["info", "image"]), place.succeeds(&["info", "image", "--json"]));
+    for c in name.chars().filter(|c| !"ü[1m\u{1f427}".contains(*c)) {
+        assert!(!text.contains(c) && !json.contains(c), "{c:?}");
+    }
+    assert!(json.contains("ü\\u001b[1m\\u007f\\u009b1m\\u202e\\u2066\\ufeff\\udb40\\udc41\u{1f427}"), "{json:?}");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["members"][0]["name"], name);
+}
+
+#[test]
 fn what_is_no_kernel_is_refused_in_one_line() {
     let place = Place::new();
     assert_eq!(place.refuses(&[".", "-o", "image"]), ".: is a directory: name a file in it");

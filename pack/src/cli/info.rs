@@ -8,7 +8,7 @@ use pack::output::Output;
 use pack::stage0;
 
 use super::args::InfoArgs;
-use super::text::{percent, size};
+use super::text::{json_visible, percent, size};
 use super::{draw, kernel, svg};
 
 /// Prints what is in a pack.
@@ -23,7 +23,7 @@ pub(super) fn run(args: &InfoArgs) -> anyhow::Result<()> {
         output.write(svg::draw(drawn.clone()).as_bytes())?;
     }
     if args.json {
-        return Ok(super::print(&(serde_json::to_string_pretty(&info)? + "\n"))?);
+        return Ok(super::print(&(json_visible(&serde_json::to_string_pretty(&info)?) + "\n"))?);
     }
     let mut text = String::new();
     contents(&mut text, &info.contents)?;
