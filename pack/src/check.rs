@@ -108,9 +108,8 @@ fn check_trust(image: &Image<'_>, domain: &Domain<'_>) -> Result<(), Obstacle> {
 /// What the kernel would get as its command line.
 fn kernel_cmdline(image: &Image<'_>, domain: &Domain<'_>) -> Result<String, Obstacle> {
     let manifest = &image.manifest;
-    let own = manifest.cmdline().map(|member| image.content(&member)).transpose()?;
-    let own = String::from_utf8_lossy(own.unwrap_or_default());
+    let own = image.cmdline()?.unwrap_or_default();
     let limit = domain.kind.cmdline_limit();
-    let merged = cmdline::merge(&own, domain.cmdline, manifest.is_locked(), manifest.allowed(), limit);
+    let merged = cmdline::merge(own, domain.cmdline, manifest.is_locked(), manifest.allowed(), limit);
     Ok(merged.map_err(Obstacle::Cmdline)?.as_str().to_owned())
 }

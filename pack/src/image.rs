@@ -60,6 +60,9 @@ pub enum ImageCause {
         /// Its name.
         name: String,
     },
+    /// stage0 takes no other.
+    #[error("its command line is no text: expected UTF-8 without NUL, found other: make the pack again, with another")]
+    CmdlineText,
     /// More than any domain can start.
     #[error("is a pack of {len} bytes, more than the {MAX_PACK} that a domain could start: make it of less")]
     PackTooLarge {
@@ -119,11 +122,19 @@ impl<'a> Image<'a> {
         Ok(stored)
     }
 
-    /// Checks every hash in the pack. Gives the kernel's ELF file.
+    /// The pack's own command line, its hashes checked, as stage0 takes it.
+    pub fn cmdline(&self) -> Result<Option<&'a str>, ImageCause> {
+        let Some(member) = self.manifest.cmdline() else { return Ok(None) };
+        let text = str::from_utf8(self.content(&member)?).ok().filter(|text| !text.contains('\0'));
+        text.map(Some).ok_or(ImageCause::CmdlineText)
+    }
+
+    /// Checks every hash in the pack, and that its command line is text. Gives the kernel's ELF file.
     pub fn check(&self) -> Result<Vec<u8>, ImageCause> {
         for member in self.manifest.members().skip(1) {
             self.content(&member)?;
         }
+        self.cmdline()?;
         self.kernel()
     }
 

@@ -28,9 +28,8 @@ pub enum NoMeasurements {
 pub fn log(image: &Image<'_>, stage0: &[u8], builder: &str) -> Result<String, NoMeasurements> {
     image.check()?;
     let manifest = &image.manifest;
-    let own = manifest.cmdline().map(|member| image.content(&member)).transpose()?;
-    let own = String::from_utf8_lossy(own.unwrap_or_default());
-    let cmdline = cmdline::merge(&own, builder, manifest.is_locked(), manifest.allowed(), cmdline::MAX_LEN);
+    let own = image.cmdline()?.unwrap_or_default();
+    let cmdline = cmdline::merge(own, builder, manifest.is_locked(), manifest.allowed(), cmdline::MAX_LEN);
     let cmdline = cmdline.map_err(NoMeasurements::Cmdline)?;
     let loaded = loaded(stage0).ok_or(Stage0Cause::NotElf)?;
     let mut room = measure::room(manifest.modules().count());

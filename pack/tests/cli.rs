@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use bzimage::bzimage;
 use common::place::Place;
-use common::{Kernel, note};
+use common::{Kernel, note, seal};
 use object::elf::EM_AARCH64;
 use pack::image::Image;
 
@@ -296,6 +296,24 @@ fn a_damaged_pack_is_told_from_a_whole_one() {
         "bad: member \"initrd\": its bytes are not those that the manifest names: make the pack again"
     );
     assert!(place.refuses(&["info", "kernel"]).starts_with("kernel: not a pack"));
+}
+
+/// stage0 refuses such a pack as well.
+#[test]
+fn a_command_line_that_is_no_text_is_refused() {
+    let place = Place::new();
+    place.succeeds(&["kernel", "-o", "image", "--cmdline", "quiet", "--codec", "none", "--measure"]);
+    let whole = place.read("image");
+    place.file("image", &seal::with_cmdline(&whole, "quït".as_bytes()));
+    place.succeeds(&["check", "image"]);
+    for text in [b"qu\xefet", b"qui\0t"] {
+        place.file("bad", &seal::with_cmdline(&whole, text));
+        for words in [&["info", "bad"][..], &["check", "bad"], &["digest", "bad"], &["extract", "bad", "-o", "folder"]]
+        {
+            let says = "its command line is no text: expected UTF-8 without NUL, found other: make the pack again, with another";
+            assert_eq!(place.refuses(words), format!("bad: {says}"), "{words:?}");
+        }
+    }
 }
 
 #[test]

@@ -104,7 +104,6 @@ impl Contents {
         for module in manifest.modules() {
             image.content(&module)?;
         }
-        let text = manifest.cmdline().map(|member| image.content(&member)).transpose()?;
         Ok(Self {
             version: VERSION,
             pack_len: manifest.pack_len(),
@@ -113,7 +112,7 @@ impl Contents {
             signature: signature(image),
             decisions: decided(image),
             cmdline: Cmdline {
-                text: text.map(|text| String::from_utf8_lossy(text).into_owned()),
+                text: image.cmdline()?.map(str::to_owned),
                 locked: manifest.is_locked(),
                 allowed: manifest.allowed().map(str::to_owned).collect(),
             },

@@ -7,6 +7,11 @@ const PACK_LEN: usize = 16;
 const MANIFEST_LEN: usize = 24;
 const DIGEST: usize = 96;
 const BEHIND_SIGNATURE: usize = 232;
+/// The second member's entry, and in it the place and the hashes of what is stored.
+const SECOND: usize = 256 + 128;
+const STORED_OFFSET: usize = 16;
+const SHA256: usize = 64;
+const BLAKE3: usize = 96;
 
 /// A pack that says it is of `len` bytes.
 pub(crate) fn with_len(pack: &[u8], len: u64) -> Vec<u8> {
@@ -16,9 +21,24 @@ pub(crate) fn with_len(pack: &[u8], len: u64) -> Vec<u8> {
     pack
 }
 
+/// A pack with another command line, as long as the one that it has.
+pub(crate) fn with_cmdline(pack: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut pack = pack.to_vec();
+    let at = number(&pack, SECOND + STORED_OFFSET);
+    pack[at..at + text.len()].copy_from_slice(text);
+    pack[SECOND + SHA256..SECOND + SHA256 + 32].copy_from_slice(&Sha256::digest(text));
+    pack[SECOND + BLAKE3..SECOND + BLAKE3 + 32].copy_from_slice(blake3::hash(text).as_bytes());
+    digest(&mut pack);
+    pack
+}
+
+fn number(pack: &[u8], at: usize) -> usize {
+    u64::from_le_bytes(pack[at..at + 8].try_into().unwrap()) as usize
+}
+
 /// Sets the manifest's digest.
 fn digest(pack: &mut [u8]) {
-    let manifest_len = u64::from_le_bytes(pack[MANIFEST_LEN..MANIFEST_LEN + 8].try_into().unwrap()) as usize;
+    let manifest_len = number(pack, MANIFEST_LEN);
     let digest = Sha256::new().chain_update(&pack[..DIGEST]).chain_update(&pack[BEHIND_SIGNATURE..manifest_len]);
     pack[DIGEST..DIGEST + 32].copy_from_slice(&digest.finalize());
 }
