@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::image::{Image, ImageCause};
+use crate::output;
 
 /// A file of a pack that has been taken apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,10 +62,7 @@ pub fn extract(image: &Image<'_>, folder: &Path) -> Result<Vec<Extracted>, Extra
 
 /// Writes all files, then gives the folder its name.
 fn write(folder: &Path, files: &[(String, &str, &[u8])]) -> io::Result<()> {
-    let parent = match folder.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let parent = output::folder(folder);
     // Only its owner may enter a temporary folder; one within it is as the umask says.
     let temporary = tempfile::Builder::new().prefix(".pack-").tempdir_in(parent)?;
     let whole = temporary.path().join("whole");

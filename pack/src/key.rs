@@ -1,9 +1,7 @@
 //! Keys that packs are signed with: Ed25519 in PEM files as every other program reads and writes them, PKCS#8 for a
 //! private key (RFC 5958, 8410) and SubjectPublicKeyInfo for a public one (RFC 8410).
 
-use std::fs::OpenOptions;
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
@@ -13,6 +11,7 @@ use shared::format::{FormatError, Manifest, put_signature};
 use shared::trust::{MAX_KEYS, PublicKey, TrustSlot};
 
 use crate::input::{self, InputCause};
+use crate::output;
 
 /// Most bytes of a key's file. openssl writes 119 for a private key, and may add text.
 const MAX_FILE: u64 = 16 << 10;
@@ -82,15 +81,20 @@ impl PrivateKey {
         read(path).and_then(decode).map_err(|cause| KeyError { path: path.to_owned(), cause })
     }
 
-    /// Writes the key to a new file at `path`, which nobody but its owner may read.
+    /// Writes the key to a new file at `path`, which nobody but its owner may read. The name is given to all of it or to nothing.
     pub fn write(&self, path: &Path) -> Result<(), KeyError> {
         let write = || -> io::Result<()> {
             // Without the public key, which older programs do not expect in it.
             let bytes = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
             let text = bytes.to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
+            if path.symlink_metadata().is_ok() {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            let file = output::beside(path, 0o600)?;
+            output::write_whole(file.as_file(), text.as_bytes())?;
+            file.persist_noclobber(path)?;
+            output::sync_folder(output::folder(path));
+            Ok(())
         };
         write().map_err(|error| {
             let cause = match error.kind() {

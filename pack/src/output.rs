@@ -106,22 +106,22 @@ impl Output {
             }
         };
         path.persist(&self.path)?;
-        // The name too survives a loss of power, where the file system can promise that.
-        File::open(self.folder()).and_then(|folder| folder.sync_all()).or(Ok(()))
+        sync_folder(folder(&self.path));
+        Ok(())
     }
 
     /// A new file without a name in the output's folder, where the file system has such: whatever ends this program, nothing is
     /// left of it.
     fn nameless(&self) -> Option<File> {
         let flags = OFlags::TMPFILE.bits() as i32;
-        OpenOptions::new().write(true).custom_flags(flags).mode(self.mode()).open(self.folder()).ok()
+        OpenOptions::new().write(true).custom_flags(flags).mode(self.mode()).open(folder(&self.path)).ok()
     }
 
     /// Gives a nameless file a name beside the output, gone when dropped.
     fn name(&self, file: &File) -> io::Result<TempPath> {
         let open = format!("/proc/self/fd/{}", file.as_raw_fd());
         let link = |path: &Path| Ok(linkat(CWD, &open, CWD, path, AtFlags::SYMLINK_FOLLOW)?);
-        Ok(tempfile::Builder::new().prefix(".pack-").make_in(self.folder(), link)?.into_temp_path())
+        Ok(tempfile::Builder::new().prefix(".pack-").make_in(folder(&self.path), link)?.into_temp_path())
     }
 
     fn mode(&self) -> u32 {
@@ -130,16 +130,27 @@ impl Output {
 
     /// A new file beside the output, gone when dropped.
     fn temporary(&self) -> io::Result<NamedTempFile<File>> {
-        let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(self.mode()).open(path);
-        tempfile::Builder::new().prefix(".pack-").make_in(self.folder(), create)
+        beside(&self.path, self.mode())
     }
+}
 
-    fn folder(&self) -> &Path {
-        match self.path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        }
+/// A new file beside what is to be at `path`, gone when dropped.
+pub(crate) fn beside(path: &Path, mode: u32) -> io::Result<NamedTempFile<File>> {
+    let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    tempfile::Builder::new().prefix(".pack-").make_in(folder(path), create)
+}
+
+/// The folder that what is at `path` is in.
+pub(crate) fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
     }
+}
+
+/// Has the names in `folder` survive a loss of power too, where the file system can promise that.
+pub(crate) fn sync_folder(folder: &Path) {
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 /// Why there can be no file at `path`.
@@ -152,7 +163,7 @@ fn unwritable(path: &Path, error: io::Error) -> OutputError {
 }
 
 /// Writes `bytes`, down to the disk.
-fn write_whole(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_whole(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()
 }

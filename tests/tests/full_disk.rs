@@ -26,10 +26,24 @@ mount -o remount,size=8m,nr_inodes=9 .
 cp image ../written
 "#;
 
+/// Has $1 make a key where there is no room, of which nothing may be left, and then where there is.
+const KEY_SCRIPT: &str = r#"
+mount -t tmpfs -o size=4k full disk
+cd disk
+echo room > taken
+"$1" key new key && echo written
+echo "status $?" && ls -A
+mount -o remount,size=1m .
+"$1" key new key > /dev/null && cp key ../key && ls -A
+"$1" key new key
+cmp key ../key && ls -A
+"#;
+
 fn main() {
     trial::main(vec![
         trial::test("a_disk_without_room_for_the_output_keeps_what_was_there", || full("size=1m")),
         trial::test("a_disk_without_room_for_a_file_keeps_what_was_there", || full("size=8m,nr_inodes=2")),
+        trial::test("a_disk_without_room_for_a_key_has_none", no_room_for_a_key),
     ]);
 }
 
@@ -59,6 +73,21 @@ fn full(options: &str) -> Result<(), Trouble> {
     let image = pack::image::Image::parse(&written).map_err(|error| error.to_string())?;
     image.check().map_err(|error| error.to_string())?;
     Ok(())
+}
+
+fn no_room_for_a_key() -> Result<(), Trouble> {
+    let pack = tools::pack()?;
+    let folder = tempfile::tempdir()?;
+    fs::create_dir(folder.path().join("disk"))?;
+    let namespace = namespace(folder.path())?;
+    let mut command = Command::new("unshare");
+    command.args(namespace).args(["sh", "-uc", KEY_SCRIPT, "sh"]).arg(&pack).current_dir(folder.path());
+    let output = command.output()?;
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    check(said == "status 1\ntaken\nkey\ntaken\nkey\ntaken\n", format!("found:\n{said}{errors}"))?;
+    let no_room = "pack: error: key: cannot be written: No space left on device (os error 28)\n";
+    let exists = "pack: error: key: is there already: a key is never replaced, name another file\n";
+    check(errors == [no_room, exists].concat(), format!("found:\n{errors}"))
 }
 
 /// What has `unshare`, of util-linux, make a namespace in which file systems can be mounted.
