@@ -56,12 +56,15 @@ pub(crate) struct Banner<'a> {
 }
 
 impl<'a> Banner<'a> {
+    /// Most places that are looked at, lest a file of nothing else takes long. A Linux has a few.
+    const MAX_STARTS: usize = 1000;
+
     /// The banner in `bytes`. Of several, as a Linux of today has them, one that names its build.
     pub(crate) fn find(bytes: &'a [u8]) -> Option<Self> {
         const START: &[u8] = b"Linux version ";
 
         let mut first = None;
-        for at in memmem::find_iter(bytes, START) {
+        for at in memmem::find_iter(bytes, START).take(Self::MAX_STARTS) {
             let found = bytes.get(at + START.len()..).and_then(Self::parse);
             if found.is_some_and(|banner| banner.build.is_some()) {
                 return found;
@@ -162,6 +165,13 @@ mod tests {
         assert_eq!(Identity::of(both.as_bytes()), Identity::of(DEBIAN.as_bytes()));
         let early = Identity::of(early.as_bytes());
         assert_eq!((early.linux_version.is_some(), early.linux_build), (true, None));
+    }
+
+    #[test]
+    fn no_more_banners_are_looked_at_than_there_can_be() {
+        let after = |count: usize| Identity::of(("Linux version no ".repeat(count) + DEBIAN).as_bytes());
+        assert_eq!(after(Banner::MAX_STARTS - 1), Identity::of(DEBIAN.as_bytes()));
+        assert_eq!(after(Banner::MAX_STARTS), Identity::default());
     }
 
     #[test]
