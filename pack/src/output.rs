@@ -110,16 +110,17 @@ impl Output {
         Ok(())
     }
 
-    /// A new file without a name in the output's folder, where the file system has such: whatever ends this program, nothing is
-    /// left of it.
+    /// A new file without a name in the output's folder, where the file system has such, and /proc is there to name it by: whatever
+    /// ends this program, nothing is left of it.
     fn nameless(&self) -> Option<File> {
         let flags = OFlags::TMPFILE.bits() as i32;
-        OpenOptions::new().write(true).custom_flags(flags).mode(self.mode()).open(folder(&self.path)).ok()
+        let file = OpenOptions::new().write(true).custom_flags(flags).mode(self.mode()).open(folder(&self.path));
+        file.ok().filter(|file| open_file(file).exists())
     }
 
     /// Gives a nameless file a name beside the output, gone when dropped.
     fn name(&self, file: &File) -> io::Result<TempPath> {
-        let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let open = open_file(file);
         let link = |path: &Path| Ok(linkat(CWD, &open, CWD, path, AtFlags::SYMLINK_FOLLOW)?);
         Ok(tempfile::Builder::new().prefix(".pack-").make_in(folder(&self.path), link)?.into_temp_path())
     }
@@ -132,6 +133,11 @@ impl Output {
     fn temporary(&self) -> io::Result<NamedTempFile<File>> {
         beside(&self.path, self.mode())
     }
+}
+
+/// The path of an open file, whatever its name.
+fn open_file(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 /// A new file beside what is to be at `path`, gone when dropped.

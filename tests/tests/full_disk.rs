@@ -1,5 +1,5 @@
 //! `pack` on file systems without room: a tmpfs that this test alone sees. What was there stays as it was, nothing half-written
-//! is left, and the error says what to do.
+//! is left, and the error says what to do. And `pack` where one file system is missing: /proc.
 
 use std::fs;
 use std::path::Path;
@@ -39,10 +39,18 @@ mount -o remount,size=1m .
 cmp key ../key && ls -A
 "#;
 
+/// Has $1 write an output where /proc is not mounted: it is empty.
+const NO_PROC_SCRIPT: &str = r#"
+mount -t tmpfs empty /proc && test ! -e /proc/self
+cd disk
+"$1" stage0 -o new > ../new && "$1" stage0 -o new > ../replaced && ls -A
+"#;
+
 fn main() {
     trial::main(vec![
         trial::test("a_disk_without_room_for_the_output_keeps_what_was_there", || full("size=1m")),
         trial::test("a_disk_without_room_for_a_file_keeps_what_was_there", || full("size=8m,nr_inodes=2")),
+        trial::test("an_output_is_written_where_there_is_no_proc", no_proc),
         trial::test("a_disk_without_room_for_a_key_has_none", no_room_for_a_key),
     ]);
 }
@@ -75,15 +83,25 @@ fn full(options: &str) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn no_room_for_a_key() -> Result<(), Trouble> {
-    let pack = tools::pack()?;
+/// What a script with `pack` as $1 says, and what it says of errors, in a folder with one called disk, where it may mount.
+fn run(script: &str) -> Result<(String, String), Trouble> {
     let folder = tempfile::tempdir()?;
     fs::create_dir(folder.path().join("disk"))?;
     let namespace = namespace(folder.path())?;
     let mut command = Command::new("unshare");
-    command.args(namespace).args(["sh", "-uc", KEY_SCRIPT, "sh"]).arg(&pack).current_dir(folder.path());
+    command.args(namespace).args(["sh", "-uc", script, "sh"]).arg(tools::pack()?).current_dir(folder.path());
     let output = command.output()?;
-    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((text(&output.stdout), text(&output.stderr)))
+}
+
+fn no_proc() -> Result<(), Trouble> {
+    let (said, errors) = run(NO_PROC_SCRIPT)?;
+    check(said == "new\n" && errors.is_empty(), format!("found:\n{said}{errors}"))
+}
+
+fn no_room_for_a_key() -> Result<(), Trouble> {
+    let (said, errors) = run(KEY_SCRIPT)?;
     check(said == "status 1\ntaken\nkey\ntaken\nkey\ntaken\n", format!("found:\n{said}{errors}"))?;
     let no_room = "pack: error: key: cannot be written: No space left on device (os error 28)\n";
     let exists = "pack: error: key: is there already: a key is never replaced, name another file\n";
