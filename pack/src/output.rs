@@ -16,7 +16,8 @@ pub struct Output {
     named: PathBuf,
     /// Where the file goes: behind symbolic links.
     path: PathBuf,
-    permissions: Permissions,
+    /// Those of the file that it replaces.
+    permissions: Option<Permissions>,
 }
 
 /// Why a file is not written.
@@ -77,10 +78,9 @@ impl Output {
         let (path, permissions) = match fs::metadata(path) {
             Ok(there) => {
                 check_replaceable(path, &there, inputs)?;
-                (fs::canonicalize(path).map_err(unwritable)?, there.permissions())
+                (fs::canonicalize(path).map_err(unwritable)?, Some(there.permissions()))
             }
-            // What the umask leaves of this.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (named.clone(), Permissions::from_mode(0o666)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (named.clone(), None),
             Err(error) => return Err(unwritable(error)),
         };
         let output = Self { named, path, permissions };
@@ -96,12 +96,12 @@ impl Output {
     fn try_write(&self, bytes: &[u8]) -> io::Result<()> {
         let path = match self.nameless() {
             Some(file) => {
-                write_whole(&file, bytes)?;
+                self.fill(&file, bytes)?;
                 self.name(&file)?
             }
             None => {
                 let file = self.temporary()?;
-                write_whole(file.as_file(), bytes)?;
+                self.fill(file.as_file(), bytes)?;
                 file.into_temp_path()
             }
         };
@@ -125,8 +125,18 @@ impl Output {
         Ok(tempfile::Builder::new().prefix(".pack-").make_in(folder(&self.path), link)?.into_temp_path())
     }
 
+    /// Writes `bytes` to a new file, which may then be used as the one that it replaces might be: the umask has no say in that.
+    fn fill(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
+        if self.permissions.is_some() {
+            // Some file systems have no such modes.
+            let _ = file.set_permissions(Permissions::from_mode(self.mode()));
+        }
+        write_whole(file, bytes)
+    }
+
+    /// The mode of the file: that of the one that it replaces, or else that of which the umask takes its part.
     fn mode(&self) -> u32 {
-        self.permissions.mode() & 0o777
+        self.permissions.as_ref().map_or(0o666, |permissions| permissions.mode() & 0o777)
     }
 
     /// A new file beside the output, gone when dropped.
@@ -226,12 +236,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
         fs::write(&path, b"old").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         let old = File::open(&path).unwrap();
-        Output::new(&path, &[]).unwrap().write(b"new").unwrap();
+        for mode in [0o640, 0o600, 0o664, 0o666] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            Output::new(&path, &[]).unwrap().write(b"new").unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+        }
         assert_eq!(io::read_to_string(old).unwrap(), "old");
         assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     }
 
     #[test]
