@@ -80,7 +80,7 @@ impl Output {
                 check_replaceable(path, &there, inputs)?;
                 (fs::canonicalize(path).map_err(unwritable)?, Some(there.permissions()))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (named.clone(), None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (behind_links(path), None),
             Err(error) => return Err(unwritable(error)),
         };
         let output = Self { named, path, permissions };
@@ -143,6 +143,19 @@ impl Output {
     fn temporary(&self) -> io::Result<NamedTempFile<File>> {
         beside(&self.path, self.mode())
     }
+}
+
+/// Where a file goes that is named `path`, where none is: symbolic links may lead there that lead to nothing yet.
+fn behind_links(path: &Path) -> PathBuf {
+    /// As many as Linux follows (path_resolution(7)).
+    const MAX_LINKS: usize = 40;
+
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = folder(&path).join(target);
+    }
+    path
 }
 
 /// The path of an open file, whatever its name.
@@ -273,6 +286,20 @@ mod tests {
         Output::new(&link, &[]).unwrap().write(b"new").unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&target).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_link_to_nothing_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (dir.path().join("first"), dir.path().join("images").join("second"));
+        fs::create_dir(dir.path().join("images")).unwrap();
+        symlink("images/second", &first).unwrap();
+        symlink("out", &second).unwrap();
+        Output::new(&first, &[]).unwrap().write(b"new").unwrap();
+        assert_eq!(names(dir.path()), ["first", "images"]);
+        assert_eq!(names(&dir.path().join("images")), ["out", "second"]);
+        assert!([first, second].iter().all(|link| fs::symlink_metadata(link).unwrap().is_symlink()));
+        assert_eq!(fs::read(dir.path().join("images").join("out")).unwrap(), b"new");
     }
 
     #[test]
