@@ -1,6 +1,6 @@
 //! Takes a pack apart.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -60,7 +60,7 @@ pub fn extract(image: &Image<'_>, folder: &Path) -> Result<Vec<Extracted>, Extra
     Ok(files.into_iter().map(extracted).collect())
 }
 
-/// Writes all files, then gives the folder its name.
+/// Writes all files, down to the disk, then gives the folder its name.
 fn write(folder: &Path, files: &[(String, &str, &[u8])]) -> io::Result<()> {
     let parent = output::folder(folder);
     // Only its owner may enter a temporary folder; one within it is as the umask says.
@@ -68,7 +68,10 @@ fn write(folder: &Path, files: &[(String, &str, &[u8])]) -> io::Result<()> {
     let whole = temporary.path().join("whole");
     fs::create_dir(&whole)?;
     for (file, _, content) in files {
-        fs::write(whole.join(file), content)?;
+        output::write_whole(&File::create_new(whole.join(file))?, content)?;
     }
-    fs::rename(&whole, folder)
+    output::sync_folder(&whole);
+    fs::rename(&whole, folder)?;
+    output::sync_folder(parent);
+    Ok(())
 }
