@@ -3,13 +3,15 @@
 
 mod cli;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match cli::run() {
         Ok(status) => status,
         Err(refused) => {
-            eprintln!("pack: error: {refused:#}");
+            // Where nobody can be told why, the status still says that it failed.
+            let _ = writeln!(io::stderr(), "pack: error: {refused:#}");
             ExitCode::FAILURE
         }
     }

@@ -48,6 +48,15 @@ fn an_output_that_does_not_fit_leaves_what_was_there() {
 }
 
 #[test]
+fn an_error_that_cannot_be_told_is_one_all_the_same() {
+    let place = Place::new();
+    for to in ["/dev/full", "&-"] {
+        let (status, _) = shell(&place, &format!("exec \"$@\" 2>{to}"), &["info", "absent"]);
+        assert_eq!(status, Some(1), "{to}");
+    }
+}
+
+#[test]
 fn a_program_that_is_killed_leaves_nothing_half_written() {
     let place = Place::new();
     place.succeeds(&["kernel", "-o", "whole", "--level", "1"]);
