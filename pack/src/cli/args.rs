@@ -86,7 +86,7 @@ pub(crate) struct MakeArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) initrd: Option<PathBuf>,
     /// The kernel's command line; what the builder gives is added behind it
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) cmdline: Option<String>,
     /// Let stage0 tell the kernel the SHA-256 of all that was started
     #[arg(long)]
@@ -101,7 +101,7 @@ pub(crate) struct MakeArgs {
     #[arg(long, group = "locked")]
     pub(crate) lock_cmdline: bool,
     /// A word of the builder's command line to pass on nevertheless; `*` in it stands for any visible ASCII characters
-    #[arg(long, value_name = "PATTERN", requires = "locked")]
+    #[arg(long, value_name = "PATTERN", requires = "locked", allow_hyphen_values = true)]
     pub(crate) allow_arg: Vec<String>,
     /// Sign the pack with this private key; its command line is locked
     #[arg(long, value_name = "KEY", group = "locked")]
@@ -353,6 +353,15 @@ mod tests {
         assert_eq!(args.make.files().0, PathBuf::from("./info"));
         let args = Args::try_parse_from(["pack", "info", "image", "--json"]).unwrap();
         assert!(matches!(args.command, Some(Command::Info(InfoArgs { json: true, .. }))));
+    }
+
+    #[test]
+    fn a_kernels_words_may_begin_as_options_do() {
+        let words = ["pack", "vmlinuz", "-o", "image", "--lock-cmdline", "--allow-arg", "-s", "--cmdline", "-v -s"];
+        let args = Args::try_parse_from(words).unwrap();
+        assert_eq!((args.make.cmdline.as_deref(), &*args.make.allow_arg), (Some("-v -s"), &["-s".to_owned()][..]));
+        let args = Args::try_parse_from(["pack", "run", "vmlinuz", "--cmdline", "-v -s"]);
+        assert!(matches!(args.unwrap().command, Some(Command::Run(_))));
     }
 
     #[test]
