@@ -153,3 +153,17 @@ fn every_field_of_the_json_is_documented() {
         "not documented: {undocumented:?}; not there: {invented:?}"
     );
 }
+
+#[test]
+fn every_kind_of_member_is_documented() {
+    let place = packed();
+    place.file("initrd", b"an initrd");
+    place.succeeds(&["kernel", "-o", "image", "--codec", "none", "--initrd", "initrd", "--cmdline", "a", "--measure"]);
+    let info: Value = serde_json::from_str(&place.succeeds(&["info", "image", "--json"])).unwrap();
+    let page = include_str!("../../docs/info-json.md");
+    let line = page.lines().find(|line| line.starts_with("| `members[].kind`")).unwrap();
+    let kinds: Vec<&str> =
+        info["members"].as_array().unwrap().iter().filter_map(|member| member["kind"].as_str()).collect();
+    assert_eq!(kinds.len(), 4);
+    assert!(kinds.iter().all(|kind| line.contains(&format!("\"{kind}\""))), "{kinds:?}: {line}");
+}
