@@ -17,6 +17,8 @@ pub const EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stage0.elf
 /// Most bytes that an image has, of this version or any other.
 pub const MAX_STAGE0: u64 = 128 << 10;
 
+const _: () = assert!(EMBEDDED.len() as u64 <= MAX_STAGE0, "the stage0 to carry has more than 131072 bytes");
+
 /// A file that is no stage0, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {cause}", path.display())]
