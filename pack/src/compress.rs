@@ -6,7 +6,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use shared::format::{Codec, EncodedFrame, MAX_FRAME_LEN};
+use shared::format::{Codec, EncodedFrame, MAX_FRAME_LEN, check_zstd};
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
@@ -90,9 +90,16 @@ fn frame(content: &[u8], settings: Settings) -> io::Result<EncodedFrame> {
     })
 }
 
+/// A zstd frame that a pack may have. From level 16 on, libzstd splits content whose parts differ much into more blocks than that;
+/// up to 15 it makes at most 16 of a block.
+fn zstd_frame(content: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    let frame = compressed(content, level)?;
+    if check_zstd(&frame, content.len()).is_ok() { Ok(frame) } else { compressed(content, level.min(15)) }
+}
+
 /// A zstd frame of a single segment with a content size and a checksum. The compressor is a new one for each frame, so that
 /// nothing of the frame before can show in it.
-fn zstd_frame(content: &[u8], level: i32) -> io::Result<Vec<u8>> {
+fn compressed(content: &[u8], level: i32) -> io::Result<Vec<u8>> {
     /// What libzstd takes (ZSTD_WINDOWLOG_MIN), and what covers the largest content.
     const WINDOW_LOGS: (u32, u32) = (10, MAX_FRAME_LEN.ilog2());
 
@@ -107,8 +114,6 @@ fn zstd_frame(content: &[u8], level: i32) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use shared::format::check_zstd;
-
     use super::*;
     use crate::cut;
 
@@ -116,7 +121,7 @@ mod tests {
         (0..len).map(|n| ((n / 7) ^ (n / 4093)) as u8).collect()
     }
 
-    fn compressed(elf: &[u8], codec: Codec, threads: usize) -> Vec<EncodedFrame> {
+    fn compressed_by(elf: &[u8], codec: Codec, threads: usize) -> Vec<EncodedFrame> {
         let settings = Settings { codec, level: 3, threads: NonZero::new(threads).unwrap() };
         let pieces = cut::pieces(elf.len() as u64, [64, 1000]);
         frames(elf, &pieces, settings, &|_| {}).unwrap()
@@ -126,20 +131,46 @@ mod tests {
     fn the_result_does_not_depend_on_the_threads() {
         let elf = content_of(9 << 20);
         for codec in [Codec::Zstd, Codec::Lz4, Codec::None] {
-            let one = compressed(&elf, codec, 1);
+            let one = compressed_by(&elf, codec, 1);
             for threads in [2, 3, 64] {
-                let many = compressed(&elf, codec, threads);
+                let many = compressed_by(&elf, codec, threads);
                 assert_eq!(one.len(), many.len());
                 assert!(one.iter().zip(&many).all(|(a, b)| a.stored == b.stored && a.codec == b.codec));
             }
         }
     }
 
+    /// 2 MiB of short matches among a few letters, of which every 800 bytes have others.
+    fn mixed() -> Vec<u8> {
+        let mut state = 1u64;
+        let mut below = move |bound: u64| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            ((state >> 33) % bound) as usize
+        };
+        let mut content: Vec<u8> = (0..4096).map(|_| below(256) as u8).collect();
+        while content.len() < MAX_FRAME_LEN as usize {
+            let letters: Vec<u8> = (0..8).map(|_| below(256) as u8).collect();
+            let (near, len, end) = (32 << below(7), 4 + below(3), content.len() + 800);
+            while content.len() < end {
+                content.extend((0..4).map(|_| letters[below(8)]));
+                let from = content.len().saturating_sub(near + below(near as u64));
+                content.extend_from_within(from..from + len);
+            }
+        }
+        content.truncate(MAX_FRAME_LEN as usize);
+        content
+    }
+
     #[test]
     fn every_zstd_frame_is_as_the_format_wants_it() {
-        for frame in compressed(&content_of(5 << 20), Codec::Zstd, 1) {
-            assert_eq!(frame.codec, Codec::Zstd);
-            assert_eq!(check_zstd(&frame.stored, frame.content_len as usize), Ok(()));
+        let too_many = mixed();
+        assert!(check_zstd(&compressed(&too_many, 19).unwrap(), too_many.len()).is_err(), "not so many blocks");
+        for content in [content_of(2 << 20), content_of(100), too_many] {
+            for level in [1, 3, 15, 16, 19, 22] {
+                let frame = frame(&content, Settings { codec: Codec::Zstd, level, ..Settings::default() }).unwrap();
+                assert_eq!(frame.codec, Codec::Zstd);
+                assert_eq!(check_zstd(&frame.stored, content.len()), Ok(()), "level {level}");
+            }
         }
     }
 
@@ -152,8 +183,8 @@ mod tests {
         })
         .take(100_000)
         .collect();
-        assert!(compressed(&noise, Codec::Zstd, 1).iter().all(|frame| frame.codec == Codec::Zstd));
-        assert!(compressed(&noise, Codec::Lz4, 1).iter().all(|frame| frame.codec == Codec::None));
+        assert!(compressed_by(&noise, Codec::Zstd, 1).iter().all(|frame| frame.codec == Codec::Zstd));
+        assert!(compressed_by(&noise, Codec::Lz4, 1).iter().all(|frame| frame.codec == Codec::None));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(crate) struct RunArgs {
     /// For a kernel: a file to hand over as its initrd
     #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
-    /// For a kernel: its command line [default: its console, and to end at a panic]
+    /// For a kernel: its command line [default: its console, to end at a panic, in QEMU's tiers not to judge the timer]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     cmdline: Option<String>,
     /// The builder's command line, which follows that of the pack

@@ -7,7 +7,7 @@ use core::fmt;
 const MAX_BLOCK: u32 = 128 << 10;
 
 /// Most blocks of a frame: 64 times those that the largest content needs. An encoder splits a block whose parts differ; of kernels
-/// libzstd makes 180 at most. Each costs the decoder about 1 KiB of its memory until the frame ends.
+/// libzstd makes 180 at most. Each may cost the decoder 1 KiB of its memory until the frame ends.
 pub const MAX_BLOCKS: usize = 64 * (super::MAX_FRAME_LEN / MAX_BLOCK) as usize;
 
 /// Why bytes are no such frame.

@@ -109,14 +109,14 @@ fn zstd_frame(content: &[u8], checksum: bool) -> Vec<u8> {
     encoder.compress(content).unwrap()
 }
 
-/// Miri runs no C. The content's length, for which there is a flag, follows on the byte with the window's (RFC 8878, 3.1.1.1).
+/// Miri runs no C. A single segment, for which there is a flag, has the content's length in place of the window's (RFC 8878, 3.1.1.1).
 #[cfg(miri)]
 fn zstd_frame(content: &[u8], checksum: bool) -> Vec<u8> {
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
     let mut frame = compress_to_vec(content, CompressionLevel::Fastest);
-    frame[4] |= 0x80;
-    frame.splice(6..6, (content.len() as u32).to_le_bytes());
+    frame[4] |= 0xa0;
+    frame.splice(5..6, (content.len() as u32).to_le_bytes());
     if !checksum {
         frame[4] &= !4;
         frame.truncate(frame.len() - 4);

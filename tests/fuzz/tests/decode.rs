@@ -4,6 +4,7 @@
 #[path = "../guest_heap.rs"]
 mod guest_heap;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -12,12 +13,21 @@ use fuzz::changes::Change;
 /// Changed frames that are tried.
 const CASES: usize = 1500;
 
+/// Why the decoder refuses a frame, if it does.
+fn said_of(input: &[u8]) -> BTreeSet<String> {
+    fuzz::said::listen(|| guest_heap::run(input))
+}
+
 fn main() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions/decode");
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        guest_heap::run(&fs::read(entry.path()).expect("a file"));
+        let said = said_of(&fs::read(entry.path()).expect("a file"));
+        assert!(said.len() == 1, "{}: {said:?}", entry.path().display());
     }
     let seeds = fuzz::decode::seeds();
+    for seed in &seeds {
+        assert!(said_of(seed).is_empty(), "what is right is refused: {:?}", said_of(seed));
+    }
     let mut rng = fastrand::Rng::with_seed(6);
     for n in 0..CASES {
         let mut input = seeds[n % seeds.len()].clone();
