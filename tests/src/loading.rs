@@ -4,6 +4,7 @@ use shared::format::{Codec, EncodedFrame, EncodedKernel, MAX_FRAME_LEN, Manifest
 use shared::kernel::{Decisions, Kernel, Plan, Protocol, SliceFile};
 use shared::memory::{Phys, PhysRange, VIEW_LEN};
 use stage0::load::{Clock, Memory, Meter, PackedFile, Ramdisk, place};
+use zstd::zstd_safe::CParameter;
 
 /// Where the pack lies, above any kernel's place; the scratch for views lies before it.
 const PACK_AT: u64 = 1 << 40;
@@ -119,6 +120,7 @@ fn frame(content: &[u8]) -> Result<EncodedFrame, String> {
         let mut encoder = zstd::bulk::Compressor::new(1)?;
         encoder.include_checksum(true)?;
         encoder.include_contentsize(true)?;
+        encoder.set_parameter(CParameter::WindowLog(MAX_FRAME_LEN.ilog2()))?;
         encoder.compress(content)
     };
     let stored = compress().map_err(|error: std::io::Error| error.to_string())?;
