@@ -38,8 +38,11 @@ impl Default for Settings {
 /// What is told of the work done so far: bytes of the kernel compressed since the last call. Called from any thread.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
 
-/// Compresses each of `pieces`, ranges of `elf` one after the other.
-pub(crate) fn frames(
+/// Compresses each of `pieces`, ranges of `elf` one after the other, as [`crate::cut::pieces`] gives them.
+///
+/// # Errors
+/// A compressor has no memory, or a piece lies outside of `elf`.
+pub fn frames(
     elf: &[u8],
     pieces: &[Range<u64>],
     settings: Settings,

@@ -6,7 +6,7 @@ use shared::format::MAX_FRAME_LEN;
 
 /// Cuts `len` bytes at each of `cuts`, and what lies between two of them into pieces of at most [`MAX_FRAME_LEN`]. The
 /// pieces follow each other without a gap; none is empty. Cuts at or behind `len` cut nothing.
-pub(crate) fn pieces(len: u64, cuts: impl IntoIterator<Item = u64>) -> Vec<Range<u64>> {
+pub fn pieces(len: u64, cuts: impl IntoIterator<Item = u64>) -> Vec<Range<u64>> {
     let mut ends: Vec<u64> = cuts.into_iter().filter(|&cut| 0 < cut && cut < len).collect();
     ends.push(len);
     ends.sort_unstable();

@@ -5,7 +5,7 @@ pub mod advice;
 pub mod build;
 pub mod check;
 pub mod compress;
-mod cut;
+pub mod cut;
 pub mod diff;
 pub mod domain;
 pub mod explain;

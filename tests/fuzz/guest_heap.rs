@@ -67,7 +67,7 @@ fn end() -> ! {
     }
 }
 
-/// [`stage0::load::decode`] in the guest's heap, in a thread of its own; called by one thread.
+/// [`fuzz::decode::decode`] in the guest's heap, in a thread of its own; called by one thread.
 fn decode(codec: Codec, stored: &[u8], content: &mut [u8]) -> Result<(), LoadError> {
     if START.load(Relaxed) == 0 {
         START.store(vec![0u8; LEN].leak().as_mut_ptr().expose_provenance(), Relaxed);
@@ -82,9 +82,8 @@ fn decode(codec: Codec, stored: &[u8], content: &mut [u8]) -> Result<(), LoadErr
     let thread = move || {
         WAITING.set(Some(sender));
         IN_GUEST.set(true);
-        let result = stage0::load::decode(codec, stored, content);
+        let result = fuzz::decode::decode(codec, stored, content);
         IN_GUEST.set(false);
-        let result = result.map_err(|cause| LoadError::Decode { index: 0, codec, cause });
         let result = if BEYOND.load(Relaxed) == 0 { result } else { Err(LoadError::DecoderMemory) };
         WAITING.take().into_iter().for_each(|waiting| _ = waiting.send(result));
     };

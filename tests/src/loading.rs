@@ -1,10 +1,11 @@
 //! stage0's own loading, run on the host: a kernel is packed, and comes out of the pack into a memory that is made of arrays.
 
-use shared::format::{Codec, EncodedFrame, EncodedKernel, MAX_FRAME_LEN, Manifest, PackContent};
+use pack::compress::{self, Settings};
+use pack::cut;
+use shared::format::{EncodedKernel, Manifest, PackContent};
 use shared::kernel::{Decisions, Kernel, Plan, Protocol, SliceFile};
 use shared::memory::{Phys, PhysRange, VIEW_LEN};
 use stage0::load::{Clock, Memory, Meter, PackedFile, Ramdisk, place};
-use zstd::zstd_safe::CParameter;
 
 /// Where the pack lies, above any kernel's place; the scratch for views lies before it.
 const PACK_AT: u64 = 1 << 40;
@@ -103,27 +104,11 @@ fn plan(kernel: &Kernel, pvh: bool) -> Result<Plan, String> {
 /// A pack of the kernel, cut where it is read, whether or not any domain could start it.
 fn packed(elf: &[u8]) -> Result<Vec<u8>, String> {
     let cuts = Kernel::cuts(&mut SliceFile(elf)).map_err(|error| error.to_string())?;
-    let mut ends: Vec<usize> = cuts.iter().flat_map(|range| [range.offset() as usize, range.end() as usize]).collect();
-    ends.extend([0, elf.len()]);
-    ends.sort_unstable();
-    ends.dedup();
-    let pieces = ends.windows(2).flat_map(|pair| elf[pair[0]..pair[1]].chunks(MAX_FRAME_LEN as usize));
-    let frames: Result<Vec<EncodedFrame>, String> = pieces.map(frame).collect();
-    let kernel = EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames: frames? };
+    let pieces = cut::pieces(elf.len() as u64, cuts.iter().flat_map(|range| [range.offset(), range.end()]));
+    let settings = Settings { level: 1, ..Settings::default() };
+    let frames = compress::frames(elf, &pieces, settings, &|_| {}).map_err(|error| error.to_string())?;
+    let kernel = EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames };
     let (decisions, modules, allowed) = (Decisions::default(), vec![], vec![]);
     let content = PackContent { kernel, cmdline: None, modules, measured: false, decisions, locked: false, allowed };
     content.encode().map_err(|error| error.to_string())
-}
-
-fn frame(content: &[u8]) -> Result<EncodedFrame, String> {
-    let compress = || {
-        let mut encoder = zstd::bulk::Compressor::new(1)?;
-        encoder.include_checksum(true)?;
-        encoder.include_contentsize(true)?;
-        encoder.set_parameter(CParameter::WindowLog(MAX_FRAME_LEN.ilog2()))?;
-        encoder.compress(content)
-    };
-    let stored = compress().map_err(|error: std::io::Error| error.to_string())?;
-    let content_len = u32::try_from(content.len()).map_err(|error| error.to_string())?;
-    Ok(EncodedFrame { content_len, codec: Codec::Zstd, stored })
 }

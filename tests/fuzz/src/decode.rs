@@ -11,9 +11,12 @@ pub type Decode = fn(Codec, &[u8], &mut [u8]) -> Result<(), LoadError>;
 
 /// The codec, the content's length (three bytes), then a frame.
 pub fn run(data: &[u8]) {
-    run_with(data, |codec, stored, content| {
-        stage0::load::decode(codec, stored, content).map_err(|cause| LoadError::Decode { index: 0, codec, cause })
-    });
+    run_with(data, decode);
+}
+
+/// stage0's, as for the first frame of a pack.
+pub fn decode(codec: Codec, stored: &[u8], content: &mut [u8]) -> Result<(), LoadError> {
+    stage0::load::decode(codec, stored, content).map_err(|cause| LoadError::Decode { index: 0, codec, cause })
 }
 
 /// The same with a certain decoder.
