@@ -3,6 +3,8 @@
 use shared::kernel::PlanError;
 use shared::trust::TrustError;
 
+use crate::foreign::Foreign;
+
 /// What to do, as the end of an error's line; empty where the line says it already, or where nothing helps but another kernel.
 pub fn on_plan(error: &PlanError) -> &'static str {
     match error {
@@ -34,6 +36,17 @@ pub fn on_plan(error: &PlanError) -> &'static str {
         }
         PlanError::EntryData { .. } => ": correct its e_entry, or the segment's flags",
         _ => "",
+    }
+}
+
+/// What to do about a file that is no kernel.
+pub const fn on_foreign(what: &Foreign) -> &'static str {
+    match what {
+        Foreign::Core | Foreign::Object => "name the kernel's own file",
+        Foreign::Multiboot { .. } => {
+            "build it with a note PHYS32_ENTRY (Xen's public/elfnote.h); if it starts by the direct protocol too, pack it with --protocol direct"
+        }
+        _ => "name the kernel's own file; if this is a kernel, pack it with --protocol direct",
     }
 }
 

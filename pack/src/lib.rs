@@ -10,6 +10,7 @@ pub mod diff;
 pub mod domain;
 pub mod explain;
 pub mod extract;
+pub mod foreign;
 pub mod framed;
 pub mod identity;
 pub mod image;

@@ -1,8 +1,9 @@
 //! What stage0 will make of a kernel, found out beforehand by the same code.
 
-use shared::kernel::{Decisions, Kernel, Outside, Plan, PlanError, Protocol, ReadError, SliceFile};
+use shared::kernel::{Decisions, Kernel, Outside, Plan, PlanError, Protocol, ReadError, SliceFile, Source};
 
 use crate::advice;
+use crate::foreign::Foreign;
 
 /// The protocols that stage0 enters kernels by.
 pub const ENTERED: [Protocol; 3] = [Protocol::Pvh, Protocol::Pv, Protocol::Direct];
@@ -14,6 +15,8 @@ pub struct Reading {
     pub kernel: Kernel,
     /// What a person decided, and the protocol that follows from the kernel alone.
     pub decisions: Decisions,
+    /// What the file is, if it says nothing to Xen and is no kernel for the direct protocol: a person asked for that.
+    pub foreign: Option<Foreign>,
 }
 
 /// What stage0 will not start.
@@ -22,6 +25,12 @@ pub enum Refusal {
     /// The file is no kernel that can be read.
     #[error("{0}")]
     Read(ReadError<Outside>),
+    /// The file is no kernel, or one for another kind of loader.
+    #[error("not a kernel for Xen: {what}: {}", advice::on_foreign(.what))]
+    Foreign {
+        /// What it is.
+        what: Foreign,
+    },
     /// No domain could start it.
     #[error("{why}{}", advice::on_plan(.why))]
     Plan {
@@ -31,11 +40,27 @@ pub enum Refusal {
 }
 
 impl Reading {
-    /// Reads the kernel in `elf`. Refused is what stage0 would refuse in every domain.
+    /// Reads the kernel in `elf`. Refused is what stage0 would refuse in every domain, and what is no kernel, unless a person
+    /// decided on the protocol.
     pub fn of(elf: &[u8], decisions: &Decisions) -> Result<Self, Refusal> {
-        let kernel = Kernel::read(&mut SliceFile(elf)).map_err(Refusal::Read)?;
-        let protocol = kernel.recorded_protocol(decisions).map_err(|why| Refusal::Plan { why })?;
-        Ok(Self { kernel, decisions: Decisions { protocol, ..*decisions } })
+        let unlinked = || Foreign::unlinked(elf).map(|what| Refusal::Foreign { what });
+        let kernel = Kernel::read(&mut SliceFile(elf)).map_err(|cause| unlinked().unwrap_or(Refusal::Read(cause)))?;
+        let foreign = if kernel.xen.source == Source::None { Foreign::of(elf) } else { None };
+        if let (None, Some(what)) = (decisions.protocol, &foreign) {
+            return Err(match what {
+                Foreign::Linux { .. } => Refusal::Plan { why: PlanError::LinuxWithoutPvh },
+                _ => Refusal::Foreign { what: what.clone() },
+            });
+        }
+        let refused = |why| unlinked().unwrap_or(Refusal::Plan { why });
+        let protocol = kernel.recorded_protocol(decisions).map_err(refused)?;
+        Ok(Self { kernel, decisions: Decisions { protocol, ..*decisions }, foreign })
+    }
+
+    /// What a person should know of a kernel that is entered by `protocol` because somebody wanted it so.
+    pub fn warning(&self, protocol: Protocol) -> Option<String> {
+        let what = self.foreign.as_ref().filter(|_| protocol == Protocol::Direct)?;
+        Some(format!("{what}: entered by the direct protocol all the same, and by nothing that it expects"))
     }
 
     /// Whether stage0 enters the kernel by `protocol`, if there is a plan: nothing else was decided, and direct was.

@@ -57,8 +57,10 @@ fn lines(verdict: &Verdict) -> String {
         Entry::Physical(entry) => format!("physical {entry}"),
         Entry::Virtual(entry) => format!("virtual {entry}"),
     };
+    let warning = verdict.reading.warning(verdict.plan.protocol);
+    let warning = warning.map_or_else(String::new, |text| format!("warning    {text}\n"));
     format!(
-        "kernel     {}entered by {} at {entry}\ncmdline    {:?}\nmemory     {} MiB at least\n",
+        "kernel     {}entered by {} at {entry}\ncmdline    {:?}\nmemory     {} MiB at least\n{warning}",
         linux.unwrap_or_default(),
         verdict.plan.protocol,
         verdict.cmdline,

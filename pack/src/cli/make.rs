@@ -118,6 +118,9 @@ fn summary(
     if protocol == ProtocolArg::Auto && built.reading.decisions.protocol == Some(Protocol::Direct) {
         writeln!(out, "protocol   direct, as the kernel says nothing to Xen: for PVH domains")?;
     }
+    if let Some(warning) = built.reading.decisions.protocol.and_then(|protocol| built.reading.warning(protocol)) {
+        writeln!(out, "warning    {warning}")?;
+    }
     kernel::brief(&mut out, &info)?;
     Ok(out)
 }

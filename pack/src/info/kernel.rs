@@ -206,6 +206,8 @@ impl PlanInfo {
             },
             access: placement.access.to_string(),
         });
+        let mut explanation = explain(&reading.kernel, &reading.decisions, plan);
+        explanation.warnings.extend(reading.warning(plan.protocol));
         Self {
             extent: plan.extent.into(),
             entry,
@@ -216,7 +218,7 @@ impl PlanInfo {
                 max: relocation.max.0,
             }),
             segments: segments.collect(),
-            explanation: explain(&reading.kernel, &reading.decisions, plan),
+            explanation,
         }
     }
 }
