@@ -67,7 +67,7 @@ fn colours_are_for_terminals() {
     assert!(!plain.contains('\x1b'));
     let in_terminal = |no_color: bool| {
         let mut script = Command::new("script");
-        script.args(["-qec", concat!(env!("CARGO_BIN_EXE_pack"), " info image"), "/dev/null"]);
+        script.args(["-qec", "\"$PACK\" info image", "/dev/null"]).env("PACK", env!("CARGO_BIN_EXE_pack"));
         script.current_dir(place.folder()).env("TERM", "xterm").stdin(Stdio::null());
         script.env_remove("NO_COLOR").env_remove("CLICOLOR").env_remove("CLICOLOR_FORCE");
         if no_color {

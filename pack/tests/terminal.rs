@@ -7,11 +7,11 @@ use std::process::{Command, Stdio};
 
 /// What the program shows, run in `folder` on a terminal.
 fn shown(folder: &Path, words: &str) -> String {
-    let program = env!("CARGO_BIN_EXE_pack");
     let output = Command::new("script")
-        .args(["--quiet", "--return", "--command", &format!("'{program}' {words}"), "/dev/null"])
+        .args(["--quiet", "--return", "--command", &format!("\"$PACK\" {words}"), "/dev/null"])
         .current_dir(folder)
         .env("TERM", "xterm")
+        .env("PACK", env!("CARGO_BIN_EXE_pack"))
         .stdin(Stdio::null())
         .output()
         .unwrap();

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::Machine;
 use crate::logs::{Logs, QMP, SERIAL, STDERR};
-use crate::machine::Files;
+use crate::machine::{Files, option};
 use crate::qemu::say;
 use crate::tools::Qemu;
 
@@ -44,8 +44,8 @@ impl Machine {
         let files = Files { kernel: &self.kernel, initrd, serial: &serial, input: None, logs: logs.folder() };
         let mut command = Qemu::plain()?.command(self.limit.as_secs().max(1));
         command.args(self.qemu_arguments("tcg", &files)).args(["-qmp", "stdio", "-S"]);
-        command.args(["-icount", &format!("shift=0,rr=record,rrfile={}", record.display())]);
-        command.args(["-chardev", &format!("socket,id=gdb,path={},server=on,wait=off", socket.display())]);
+        command.args(["-icount", &format!("shift=0,rr=record,rrfile={}", option(&record))]);
+        command.args(["-chardev", &format!("socket,id=gdb,path={},server=on,wait=off", option(&socket))]);
         command.args(["-gdb", "chardev:gdb"]);
         logs.write("command", format!("{command:?}\n"))?;
         command.stdin(Stdio::piped()).stdout(logs.create(QMP)?).stderr(logs.create(STDERR)?);

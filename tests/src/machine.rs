@@ -1,7 +1,11 @@
 //! The description of one virtual machine, whatever tier runs it.
 
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::symlink;
+use std::path::{self, Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
+
+use anyhow::{Context, Result};
 
 use crate::Input;
 
@@ -63,6 +67,7 @@ pub struct Machine {
     pub(crate) memory_mib: u64,
     pub(crate) kernel: PathBuf,
     pub(crate) initrd: Option<PathBuf>,
+    pub(crate) modules: Vec<(PathBuf, String)>,
     pub(crate) append: String,
     pub(crate) debug_console: bool,
     pub(crate) xen_console: bool,
@@ -82,6 +87,7 @@ impl Machine {
             memory_mib: 256,
             kernel: kernel.into(),
             initrd: None,
+            modules: Vec::new(),
             append: String::new(),
             debug_console: false,
             xen_console: false,
@@ -113,6 +119,12 @@ impl Machine {
     /// A ramdisk, which PVH hands over as the first module.
     pub fn initrd(mut self, file: impl Into<PathBuf>) -> Self {
         self.initrd = Some(file.into());
+        self
+    }
+
+    /// Modules of a Multiboot kernel, each with its words.
+    pub fn modules(mut self, modules: &[(&Path, &str)]) -> Self {
+        self.modules = modules.iter().map(|(file, words)| (file.to_path_buf(), (*words).to_owned())).collect();
         self
     }
 
@@ -174,12 +186,18 @@ impl Machine {
             (self.xen_console, XEN_CONSOLE, "xen-console"),
         ];
         for (_, name, device) in consoles.iter().filter(|(wanted, ..)| *wanted) {
-            add(&["-chardev", &format!("file,id={name},path={}", files.logs.join(name).display())]);
+            add(&["-chardev", &file(name, &files.logs.join(name), None)]);
             add(&["-device", &format!("{device},chardev={name}")]);
         }
         add(&["-kernel", &files.kernel.display().to_string()]);
         if let Some(initrd) = files.initrd {
             add(&["-initrd", &initrd.display().to_string()]);
+        }
+        if !self.modules.is_empty() {
+            let modules = self.modules.iter().enumerate();
+            let modules = modules.map(|(number, (_, words))| format!("{} {words}", linked(number)));
+            let modules: Vec<String> = modules.map(|module| module.trim_end().replace(',', ",,")).collect();
+            add(&["-initrd", &modules.join(",")]);
         }
         if !self.append.is_empty() {
             add(&["-append", &self.append]);
@@ -187,12 +205,31 @@ impl Machine {
         list.extend(self.extra.iter().cloned());
         list
     }
+
+    /// Has QEMU find the modules by short names: in their list, a space ends a path, whatever it is written as.
+    pub(crate) fn link_modules(&self, command: &mut Command, logs: &Path) -> Result<()> {
+        for (number, (file, _)) in self.modules.iter().enumerate() {
+            symlink(path::absolute(file)?, logs.join(linked(number))).context("cannot link a module")?;
+            command.current_dir(logs);
+        }
+        Ok(())
+    }
 }
 
 /// The value of `-chardev` for a file that is written to, and another that is read.
 pub(crate) fn file(name: &str, output: &Path, input: Option<&Path>) -> String {
-    let input = input.map_or(String::new(), |path| format!(",input-path={}", path.display()));
-    format!("file,id={name},path={}{input}", output.display())
+    let input = input.map_or(String::new(), |path| format!(",input-path={}", option(path)));
+    format!("file,id={name},path={}{input}", option(output))
+}
+
+/// A path among the words of one of QEMU's options, which commas part.
+pub(crate) fn option(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+/// What a module is called in the folder of logs.
+fn linked(number: usize) -> String {
+    format!("module-{number}")
 }
 
 /// The files of a run, by their paths as the QEMU that runs it sees them.
@@ -212,3 +249,38 @@ pub(crate) struct Files<'a> {
 pub(crate) const DEBUG_CONSOLE: &str = "debugcon.log";
 /// What is written to the Xen console ring, in the folder of logs.
 pub(crate) const XEN_CONSOLE: &str = "xen-console.log";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Folders as people have them.
+    const FOLDERS: [&str; 10] =
+        ["/plain", "/a b", "/a  b", "/\u{fc}", "/a,b", "/a,,b", "/,", "/a=b", "/tests/src", "/it's \"c\""];
+
+    /// The parts of an option's value, as QEMU's `get_opt_value` parts them: a comma ends one, unless another follows.
+    fn parts(value: &str) -> Vec<String> {
+        let marked = value.replace(",,", "\0");
+        marked.split(',').map(|part| part.replace('\0', ",")).collect()
+    }
+
+    #[test]
+    fn whatever_a_folder_is_called_qemu_finds_what_is_in_it() {
+        for folder in FOLDERS.map(Path::new) {
+            let [first, second] = ["kernel", "module"].map(|name| folder.join(name));
+            let machine = Machine::new("paths", "xen").modules(&[(&first, "a=b,c d"), (&second, "")]).debug_console();
+            let (serial, input) = (folder.join("serial"), folder.join("input"));
+            let files = Files { kernel: folder, initrd: None, serial: &serial, input: Some(&input), logs: folder };
+            let words = machine.qemu_arguments("tcg", &files);
+            let of = |option: &str| {
+                let values = words.iter().zip(words.iter().skip(1)).filter(|(word, _)| *word == option);
+                values.map(|(_, value)| parts(value)).collect::<Vec<_>>()
+            };
+            assert_eq!(of("-initrd"), [["module-0 a=b,c d", "module-1"]]);
+            let path = |name: &str, file: PathBuf| format!("{name}={}", file.display());
+            let serial = ["file".to_owned(), "id=serial".to_owned(), path("path", serial), path("input-path", input)];
+            let debug = ["file".to_owned(), format!("id={DEBUG_CONSOLE}"), path("path", folder.join(DEBUG_CONSOLE))];
+            assert_eq!(of("-chardev"), [&serial[..], &debug[..]]);
+        }
+    }
+}

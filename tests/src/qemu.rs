@@ -52,6 +52,7 @@ impl Machine {
         let files = Files { kernel: &self.kernel, initrd, serial: &serial, input, logs: logs.folder() };
         let mut command = qemu.command(self.limit.as_secs().max(1));
         command.args(self.qemu_arguments(accelerator, &files)).args(["-qmp", "stdio"]);
+        self.link_modules(&mut command, logs.folder())?;
         if let Some(items) = env::var_os("MSTRAP_QEMU_DEBUG") {
             command.arg("-d").arg(items).arg("-D").arg(logs.file("trace.log"));
         }

@@ -73,12 +73,10 @@ fn linux() -> Result<(), Trouble> {
 
 /// Boots Xen with this much memory for dom0, in MiB, and these modules, of which the first is dom0's kernel; the outcome's serial port is what dom0 wrote.
 fn start(name: &str, xen: PathBuf, memory: u32, modules: &[(&Path, &str)]) -> Result<Outcome, Trouble> {
-    let modules: Vec<String> =
-        modules.iter().map(|(file, words)| format!("{} {words}", file.display()).trim_end().to_owned()).collect();
     let machine = Machine::new(format!("t3-pv-{name}"), xen)
         .memory(1024)
         .limit(Duration::from_secs(120))
-        .initrd(PathBuf::from(modules.join(",")))
+        .modules(modules)
         .append(format!("console=com1 com1=115200,8n1 loglvl=all dom0_mem={memory}M dom0_max_vcpus=1"));
     let mut outcome = machine.run()?;
     let dom0 = outcome.serial.lines().filter(|line| !line.starts_with("(XEN)"));

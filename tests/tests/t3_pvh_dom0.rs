@@ -2,7 +2,7 @@
 //! from a pack. That builder is unlike all others: null selectors, start_info version 0 without a memory map, structures
 //! aligned to 4 bytes only, the pack right behind stage0.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use harness::probe::{self, Case, Content, Extra, Layout, differ};
 use harness::trial::{self, Trouble, check};
@@ -34,7 +34,7 @@ fn run(case: &Case) -> Result<(), Trouble> {
 
 /// Without a pack; and Xen shows of domains only what it always does.
 fn an_error() -> Result<(), Trouble> {
-    let outcome = boot("t3-pvh-no-pack", &stage0::file()?.display().to_string(), "")?;
+    let outcome = boot("t3-pvh-no-pack", &[(&stage0::file()?, "")], "")?;
     let error = "stage0: error: no pack: modules, expected a pack as the first (the ramdisk), found none";
     check(outcome.serial.lines().any(|line| line.trim() == error), outcome.failure(&format!("expected: {error}")))?;
     Ok(outcome.ended(&Exit::Reset)?)
@@ -42,7 +42,7 @@ fn an_error() -> Result<(), Trouble> {
 
 /// Boots Xen with this dom0 kernel and this module; the outcome's serial port is what dom0 wrote.
 fn start(case: &Case, how: &str, kernel: &Path, cmdline: &str, module: &Path) -> Result<Outcome, Trouble> {
-    let modules = format!("{} {cmdline},{}", kernel.display(), module.display());
+    let modules = [(kernel, cmdline), (module, "")];
     let mut outcome = boot(&format!("t3-{}-{how}", case.layout.name), &modules, "guest_loglvl=all")?;
     let dom0 = outcome.serial.lines().filter_map(|line| line.strip_prefix("(d0) "));
     outcome.serial = dom0.collect::<Vec<_>>().join("\n");
@@ -50,12 +50,12 @@ fn start(case: &Case, how: &str, kernel: &Path, cmdline: &str, module: &Path) ->
 }
 
 /// Boots Xen with these modules, of which the first is dom0's kernel, and further words.
-fn boot(name: &str, modules: &str, words: &str) -> Result<Outcome, Trouble> {
+fn boot(name: &str, modules: &[(&Path, &str)], words: &str) -> Result<Outcome, Trouble> {
     let machine = Machine::new(name, xen::hypervisor()?)
         .board(Board::Q35)
         .cpu("EPYC,+svm,+npt")
         .memory(512)
-        .initrd(PathBuf::from(modules))
+        .modules(modules)
         .append(format!("console=com1 com1=115200,8n1 loglvl=all dom0_mem=256M dom0=pvh {words}"))
         .arguments(["-machine", "kernel-irqchip=split", "-device", "amd-iommu"]);
     Ok(machine.run()?)

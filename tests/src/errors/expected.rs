@@ -21,7 +21,10 @@ impl Expected {
     /// # Errors
     /// A source file cannot be read.
     pub fn read() -> Result<Self, String> {
-        let root = cache::workspace();
+        Self::of(&cache::workspace())
+    }
+
+    fn of(root: &Path) -> Result<Self, String> {
         let mut files: Vec<PathBuf> = Vec::new();
         for folder in ["shared", "stage0", "pack", "tests/tests"] {
             sources(&root.join(folder), &mut files);
@@ -29,8 +32,11 @@ impl Expected {
         let mut expected = Self { code: String::new(), texts: Vec::new() };
         for path in files {
             let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            let code =
-                if is_of_tests(&path) { &text } else { text.split_once("\nmod tests {").map_or("", |(_, code)| code) };
+            let code = if is_of_tests(path.strip_prefix(root).unwrap_or(&path)) {
+                &text
+            } else {
+                text.split_once("\nmod tests {").map_or("", |(_, code)| code)
+            };
             let tokens = code.parse().map_err(|error| format!("{}: {error}", path.display()));
             // What is cut off has one brace too many.
             let tokens = tokens.or_else(|_: String| {
@@ -60,6 +66,7 @@ impl Expected {
     }
 }
 
+/// By its path below the workspace: what lies above is the user's choice.
 fn is_of_tests(path: &Path) -> bool {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let folder = path.components().rev().skip(1).any(|part| part.as_os_str() == "tests");
@@ -76,5 +83,46 @@ fn literals(tokens: proc_macro2::TokenStream, found: &mut Vec<String>) {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Paths from which this is the workspace: their words are the user's.
+    const ABOVE: [&str; 10] = [
+        "clone",
+        "src",
+        "tests",
+        "src/clone",
+        "tests/clone",
+        "src/tests",
+        "tests/src",
+        "a b/src",
+        "\u{fc} src/src",
+        "my tests",
+    ];
+
+    #[test]
+    fn what_lies_above_the_workspace_makes_no_difference() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        for above in ABOVE {
+            let root = folder.path().join(above).join("clone");
+            let text = |name: &str| format!("const TEXT: &str = \"found in {name}\";\n");
+            let files = ["pack/src/lib.rs", "pack/tests/cli.rs", "shared/src/tests.rs", "tests/tests/errors.rs"];
+            for name in files.into_iter().chain(["tests/corpus/a.plan"]) {
+                let path = root.join(name);
+                fs::create_dir_all(path.parent().unwrap_or(&root))?;
+                fs::write(path, text(name))?;
+            }
+            let found = Expected::of(&root)?.texts;
+            for name in files {
+                assert_eq!(found.contains(&format!("found in {name}")), !name.ends_with("lib.rs"), "{above}: {name}");
+            }
+        }
+        Ok(())
     }
 }

@@ -68,14 +68,14 @@ pub(super) fn run(release: Release, domains: &[Domain], console: &mut dyn Write)
     let saved = domains.iter().filter(|domain| domain.act == Act::Save).map(|domain| domain.machine.memory_mib).max();
     // The archive lies in memory twice while Linux unpacks it.
     let dom0_memory = DOM0_MEMORY_MIB + 2 * (ramdisk.len() as u64).div_ceil(1 << 20) + saved.unwrap_or(0);
-    let modules = format!("{} console=hvc0 quiet panic=-1,{}", kernel.vmlinuz.display(), file.display());
+    let modules = [(kernel.vmlinuz.as_path(), "console=hvc0 quiet panic=-1"), (file.as_path(), "")];
     let limits = domains.iter().map(|domain| domain.machine.limit + DOMAIN_OVERHEAD);
     let machine = Machine::new(&name, toolstack.hypervisor())
         .board(Board::Q35)
         // Without MONITOR, which TCG does not let Xen's idle loop use.
         .cpu("EPYC,+svm,+npt,-monitor,-xsave")
         .memory(XEN_MEMORY_MIB + dom0_memory + largest)
-        .initrd(modules)
+        .modules(&modules)
         .append(format!(
             "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_max_vcpus=1 dom0_mem={dom0_memory}M"
         ))
