@@ -2,7 +2,6 @@
 
 mod pv;
 
-use core::arch::x86_64::__cpuid;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,7 +24,7 @@ use crate::platform::handed::Handed;
 use crate::platform::memory::PhysicalMemory;
 use crate::platform::pvh::{self, Pvh};
 use crate::platform::xen::Xen;
-use crate::platform::{Machine, fault, shutdown};
+use crate::platform::{Machine, ask_for_no_execute, cpuid, fault, shutdown};
 
 /// Any machine: there is one copy of the code that loads.
 type Guest = dyn Machine<Memory = PhysicalMemory, Clock = TimeStampCounter>;
@@ -52,6 +51,7 @@ unsafe fn room() -> (&'static mut ManifestCopy, &'static mut Handed) {
 pub(crate) fn pvh(start_info: Phys) -> ! {
     // SAFETY: the entry calls this once, before anything else.
     unsafe { fault::install() };
+    ask_for_no_execute();
     // SAFETY: the entry calls this once, on its tables.
     let mut machine = unsafe { Pvh::new() };
     // SAFETY: the entry calls this once.
@@ -83,7 +83,7 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
     }
     let builder = if xen.is_some() { Builder::Xen } else { Builder::Qemu };
     let image = machine.image();
-    let (trust, file, gib_pages) = (&entry::trust(), entry::file(), gib_pages());
+    let (trust, file, gib_pages) = (&entry::trust(), entry::file(), cpuid::gib_pages());
     let mut domain =
         Domain { handed, options, trust, file, ram, image, builder, pv: None, gib_pages, log: &mut Console };
     say(options.quiet, format_args!("stage0: domain: PVH{}, {} MiB", under(xen), domain.ram.total().div_ceil(MIB)));
@@ -102,11 +102,6 @@ fn start(machine: &mut Pvh, start_info: Phys, copy: &mut ManifestCopy, handed: &
 
 const fn under(xen: Option<Xen>) -> &'static str {
     if xen.is_some() { " under Xen" } else { "" }
-}
-
-/// Whether the processor has pages of 1 GiB (AMD64 manual volume 3, appendix E.4.2).
-fn gib_pages() -> bool {
-    __cpuid(0x8000_0001).edx & 1 << 26 != 0
 }
 
 /// Where the kernel is entered, moved as the kernel was.

@@ -48,7 +48,10 @@ fn header(kind: ProgramType) -> Result<ProgramHeader64<LittleEndian>> {
 }
 
 /// Where the packed body begins in the file: behind the notes (stage0.ld).
-fn packed_at() -> Result<usize> {
+///
+/// # Errors
+/// Where the file has no notes.
+pub fn packed_at() -> Result<usize> {
     let note = header(PT_NOTE)?;
     Ok(usize::try_from(note.p_offset(LittleEndian) + note.p_filesz(LittleEndian))?)
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use harness::probe::direct::{self, Kernel};
+use harness::probe::direct::{self, Kernel, Processor};
 use harness::probe::{self, Class, Lines};
 use harness::trial::{self, Trouble, check};
 use harness::{Exit, Outcome, stage0};
@@ -63,5 +63,5 @@ fn run(kernel: &Kernel) -> Result<(), Trouble> {
 fn kept(kernel: &Kernel, outcome: &Outcome) -> Result<(), Trouble> {
     outcome.ended(&Exit::Debug(probe::EXIT_OK))?;
     let lines = Lines::of(&outcome.serial);
-    Ok(direct::check(kernel, &lines, 0).map_err(|error| outcome.failure(&format!("{error:#}")))?)
+    Ok(direct::check(kernel, &lines, Processor::WHOLE).map_err(|error| outcome.failure(&format!("{error:#}")))?)
 }

@@ -1,28 +1,14 @@
 //! T1: kernels made of the probe, each with its own layout, started by QEMU itself and by stage0 from a pack. What the
-//! probe prints differs only in the lines that [`DIFFER`] and a case's own list name.
+//! probe prints differs only in the lines that [`differ::PVH_BY_QEMU`] and a case's own list name.
 
 use std::fs;
 
-use harness::probe::{self, Case, Class, Content, Extra, Layout, Lines, Relocation};
+use harness::probe::{self, Case, Class, Content, Extra, Layout, Lines, Relocation, differ};
 use harness::trial::{self, Trouble, check};
 use harness::{Board, Exit, Machine, Outcome, stage0};
 use pack::build::Request;
 use shared::format::Codec;
 use shared::memory::{MIB, PAGE_SIZE, Phys, PhysRange};
-
-/// Lines that may differ in every case.
-const DIFFER: [&str; 5] = [
-    // The protocol asks for a TSS. QEMU's pvh.bin loads none, so that TR tells nothing; stage0 does load one. It makes one
-    // check more, too.
-    "tr",
-    "end",
-    // Where they lie is the builder's choice; its limits are checked in the lines `start_info.place` and
-    // `module[0].place`, which may not differ.
-    "start_info.address",
-    "module[0].address",
-    // No builder promises what lies behind a module up to the page's end. stage0 promises zeros, and `compare` looks for them.
-    "module[0].tail",
-];
 
 type MakeCase = fn() -> Result<Case, Trouble>;
 
@@ -61,7 +47,7 @@ fn run(case: &Case) -> Result<(), Trouble> {
     let (direct, packed) = (case.direct("t1")?.run()?, case.packed("t1")?.run()?);
     all_ok(&direct)?;
     all_ok(&packed)?;
-    Ok(case.compare(&direct, &packed, &DIFFER)?)
+    Ok(case.compare(&direct, &packed, &differ::PVH_BY_QEMU)?)
 }
 
 /// The probe came to its end, found every promise kept, and said so on both consoles and by its exit value.

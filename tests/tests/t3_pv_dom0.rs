@@ -18,41 +18,44 @@ fn main() {
     let versions: [(&str, Version); 2] = [("native", xen::hypervisor), ("toolstack", xen::hypervisor_of_toolstack)];
     let tests = versions.map(|(name, version)| {
         trial::test(&format!("{name}_equal_to_a_direct_start"), move || {
-            cases().iter().try_for_each(|case| compare(case, name, version))
+            cases().iter().try_for_each(|case| compare(case, name, version, None))
         })
+    });
+    let without_nx = trial::test("without_no_execute_pages", || {
+        compare(&Case::new(for_pv()[0].clone()), "without-nx", xen::hypervisor, Some("qemu64,-nx"))
     });
     let error = trial::test("an_error_is_on_xens_own_console", an_error);
     let linux = trial::test("linux_reaches_userspace", linux);
-    trial::main(tests.into_iter().chain([error, linux]).collect());
+    trial::main(tests.into_iter().chain([without_nx, error, linux]).collect());
 }
 
 fn cases() -> Vec<Case> {
     for_pv().map(Case::new).into()
 }
 
-fn direct(case: &Case, name: &str, version: Version) -> Result<Outcome, Trouble> {
+fn direct(case: &Case, name: &str, version: Version, cpu: Option<&str>) -> Result<Outcome, Trouble> {
     let (kernel, module, words) = (case.kernel()?, case.module()?.unwrap_or_default(), Case::cmdline());
     let modules = [(kernel.as_path(), words.as_str()), (module.as_path(), "")];
-    let outcome = start(&format!("{name}-{}-direct", case.layout.name), version()?, 64, &modules)?;
+    let outcome = start(&format!("{name}-{}-direct", case.layout.name), version()?, cpu, 64, &modules)?;
     let lines = Lines::of(&outcome.serial);
     check(lines.is_complete() && lines.not_ok().is_empty(), outcome.failure(&lines.not_ok().join("\n")))?;
     outcome.ended(&Exit::Debug(probe::EXIT_OK))?;
     Ok(outcome)
 }
 
-fn compare(case: &Case, name: &str, version: Version) -> Result<(), Trouble> {
-    let direct = direct(case, name, version)?;
+fn compare(case: &Case, name: &str, version: Version, cpu: Option<&str>) -> Result<(), Trouble> {
+    let direct = direct(case, name, version, cpu)?;
     let (stage0, pack) = (stage0::file()?, case.pack()?);
     let words = format!("stage0.quiet {}", Case::BUILDERS);
     let modules = [(stage0.as_path(), words.as_str()), (pack.as_path(), "")];
-    let packed = start(&format!("{name}-{}-packed", case.layout.name), version()?, 64, &modules)?;
+    let packed = start(&format!("{name}-{}-packed", case.layout.name), version()?, cpu, 64, &modules)?;
     case.compare(&direct, &packed, &differ::PV_BY_XEN)?;
     Ok(packed.ended(&Exit::Debug(probe::EXIT_OK))?)
 }
 
 /// Without a pack; and Xen shows of domains only what it always does.
 fn an_error() -> Result<(), Trouble> {
-    let outcome = start("no-pack", xen::hypervisor()?, 64, &[(&stage0::file()?, "")])?;
+    let outcome = start("no-pack", xen::hypervisor()?, None, 64, &[(&stage0::file()?, "")])?;
     let error = "stage0: error: no pack: modules, expected a pack as the first (the ramdisk), found none";
     check(outcome.serial.lines().any(|line| line.trim() == error), outcome.failure(&format!("expected: {error}")))?;
     Ok(outcome.ended(&Exit::Reset)?)
@@ -64,16 +67,23 @@ fn linux() -> Result<(), Trouble> {
     let packed = Packed::new("t3-linux", kernel, "console=hvc0 quiet panic=-1".to_owned(), settings)?;
     let modules = [(stage0::file()?, "guest=1"), (packed.file, "")];
     let modules = modules.each_ref().map(|(file, words)| (file.as_path(), *words));
-    let outcome = start("linux", xen::hypervisor()?, 320, &modules)?;
+    let outcome = start("linux", xen::hypervisor()?, None, 320, &modules)?;
     let report = outcome.guest()?;
     let expected = report.kernel == packed.kernel.release && report.cmdline == "console=hvc0 quiet panic=-1 guest=1";
     check(expected, outcome.failure("expected the kernel that was packed, with its command line and Xen's"))?;
     Ok(outcome.ended(&Exit::PowerOff)?)
 }
 
-/// Boots Xen with this much memory for dom0, in MiB, and these modules, of which the first is dom0's kernel; the outcome's serial port is what dom0 wrote.
-fn start(name: &str, xen: PathBuf, memory: u32, modules: &[(&Path, &str)]) -> Result<Outcome, Trouble> {
+/// Boots Xen on this processor, else on QEMU's default, with this much memory for dom0, in MiB, and these modules, of which the first is dom0's kernel; the outcome's serial port is what dom0 wrote.
+fn start(
+    name: &str,
+    xen: PathBuf,
+    cpu: Option<&str>,
+    memory: u32,
+    modules: &[(&Path, &str)],
+) -> Result<Outcome, Trouble> {
     let machine = Machine::new(format!("t3-pv-{name}"), xen)
+        .cpu(cpu.unwrap_or("qemu64"))
         .memory(1024)
         .limit(Duration::from_secs(120))
         .modules(modules)

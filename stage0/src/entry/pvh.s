@@ -3,7 +3,7 @@
 # Who jumps here: a domain builder (Xen's libxl, its PVH dom0 builder, QEMU, a VMM), as the PVH boot ABI says
 # (Xen's docs/misc/pvh.pandoc). State: 32-bit protected mode, paging off, EBX = physical address of hvm_start_info,
 # CS flat and executable, DS, ES, SS flat and writable, interrupts off. Nothing else is relied upon: no stack, no GDT
-# register, no task register, no direction flag, no zeroed memory.
+# register, no task register, no direction flag, no zeroed memory; and of the processor, no more than an 80486 has.
 #
 # Leaves in 64-bit mode on tables that map the first 4 GiB three times (1:1 for this code, at the window through which
 # all other code sees physical memory, and its first GiB at VIRT_BASE, where the image is linked), unpacks the rest of
@@ -42,6 +42,40 @@ stage0_pvh_entry:
     shrl $2, %ecx
     rep stosl
 
+    # What stage0 needs of the processor. Where this flag cannot be changed, there is no CPUID.
+    movl $(__stack_top - VIRT_BASE), %esp
+    movl %ebx, %ebp
+    pushfl
+    xorl ${flag_id}, (%esp)
+    movl (%esp), %eax
+    popfl
+    pushfl
+    xorl (%esp), %eax
+    xorl ${flag_id}, (%esp)
+    popfl
+    testl ${flag_id}, %eax
+    jnz unfit
+    movl $1, %eax
+    cpuid
+    notl %edx
+    testl ${features}, %edx
+    jnz unfit
+    # A leaf that is not there may have any content.
+    movl ${extended}, %eax
+    cpuid
+    cmpl ${extended} + 1, %eax
+    jb unfit
+    movl ${extended} + 1, %eax
+    cpuid
+    btl ${long_mode}, %edx
+    jnc unfit
+    # EFER: no-execute where there is such a thing; it is reserved elsewhere.
+    shrl ${no_execute} - {nxe}, %edx
+    andl $(1 << {nxe}), %edx
+    orl ${lme}, %edx
+    movl %edx, %esi
+    movl %ebp, %ebx
+
     # {tables}: level 4, level 3 for low and for high addresses, four of level 2.
     movl $({tables} - VIRT_BASE), %edi
     leal 0x1000 + TABLE(%edi), %eax
@@ -71,7 +105,7 @@ stage0_pvh_entry:
     movl %eax, %cr4
     movl ${efer}, %ecx
     rdmsr
-    orl ${efer_bits}, %eax
+    orl %esi, %eax
     wrmsr
     movl %cr0, %eax
     orl ${cr0}, %eax
@@ -89,6 +123,26 @@ stage0_pvh_entry:
     movl %ebx, %edi
     call {main}
     ud2
+
+# Says that there is no going on, by what 32-bit code reaches in any domain, and ends it.
+.code32
+unfit:
+    movl $({unfit} - VIRT_BASE), %esi
+6:  movl ${patience}, %ecx
+    movw ${com1_status}, %dx
+7:  inb %dx, %al                        # all ones where there is no port
+    testb ${ready}, %al
+    loopz 7b
+    movw ${com1}, %dx
+    lodsb
+    outb %al, %dx
+    outb %al, ${debug_port}
+    cmpb $'\n', %al
+    jne 6b
+    movb ${failed}, %al
+    outb %al, ${debug_exit}
+8:  hlt
+    jmp 8b
 
 .section .rodata.entry, "a"
 .balign 8

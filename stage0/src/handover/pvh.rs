@@ -11,6 +11,7 @@ use super::HandOverError;
 use crate::entry::{EFER_LME, EFER_NXE};
 use crate::load::Memory;
 use crate::platform::fault::{CODE_32, CODE_64, DATA};
+use crate::platform::no_execute;
 
 /// Offsets in the trampoline's page.
 const GDT: usize = 0x800;
@@ -55,7 +56,8 @@ impl Registers {
     pub fn direct(entry: u64, wide: bool, tables: u32, sp: u32) -> Self {
         let cr0 = CR0 | (Cr0::CR0_WRITE_PROTECT | Cr0::CR0_ENABLE_PAGING).bits() as u32;
         let cr4 = Cr4::CR4_ENABLE_PAE.bits() as u32;
-        let (efer, selector) = if wide { (EFER_NXE | EFER_LME, SELECTOR_64) } else { (EFER_NXE, SELECTOR_32) };
+        let nxe = if no_execute() == 0 { 0 } else { EFER_NXE };
+        let (efer, selector) = if wide { (nxe | EFER_LME, SELECTOR_64) } else { (nxe, SELECTOR_32) };
         Self { cr0, cr3: tables, cr4, efer, sp, target: [entry as u32, selector], entry }
     }
 }

@@ -9,14 +9,14 @@ use x86::io::{inb, outb};
 use super::{ring, xen::Xen};
 
 /// The first serial port's data register (IBM PC).
-const COM1: u16 = 0x3f8;
+pub(crate) const COM1: u16 = 0x3f8;
 /// Its line status register, and the bit that says that it takes a byte (16550 data sheet: THRE).
-const COM1_STATUS: u16 = COM1 + 5;
-const READY: u8 = 1 << 5;
+pub(crate) const COM1_STATUS: u16 = COM1 + 5;
+pub(crate) const READY: u8 = 1 << 5;
 /// Reads of the status before a port counts as deaf. At 115200 baud a byte takes 87 microseconds.
-const PATIENCE: u32 = 100_000;
+pub(crate) const PATIENCE: u32 = 100_000;
 /// The debug port (Xen's public/arch-x86/hvm: XEN_HVM_DEBUGCONS_IOPORT).
-const DEBUG_PORT: u16 = 0xe9;
+pub(crate) const DEBUG_PORT: u16 = 0xe9;
 
 /// Whether COM1 has stopped taking bytes, or is not there.
 static COM1_DEAF: AtomicBool = AtomicBool::new(false);

@@ -9,6 +9,8 @@ pub mod clock;
 #[cfg(target_os = "none")]
 pub mod console;
 #[cfg(target_os = "none")]
+pub(crate) mod cpuid;
+#[cfg(target_os = "none")]
 mod events;
 #[cfg(target_os = "none")]
 pub mod fault;
@@ -25,6 +27,8 @@ pub mod shutdown;
 #[cfg(target_os = "none")]
 pub mod xen;
 
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use shared::memory::{Arrangement, PhysRange};
 
 use crate::load::{Clock, Memory};
@@ -34,6 +38,21 @@ pub const VIRT_BASE: u64 = 0xffff_ffff_8000_0000;
 
 /// What a domain whose kernel cannot be started writes to QEMU's isa-debug-exit; QEMU's exit status is twice this, and one: 33.
 pub const DEBUG_EXIT_FAILED: u8 = 16;
+
+/// Whether the processor executes all that is mapped, for want of no-execute pages.
+static EXECUTES_ALL: AtomicBool = AtomicBool::new(false);
+
+/// Asks the processor for no-execute pages; called before any table is written.
+#[cfg(target_os = "none")]
+pub(crate) fn ask_for_no_execute() {
+    EXECUTES_ALL.store(!cpuid::no_execute(), Relaxed);
+}
+
+/// The bit in a page table's entry that forbids execution (AMD64 manual volume 2, 5.6.1). 0 where the processor has no such
+/// pages: the bit is reserved there, and Xen refuses it.
+pub(crate) fn no_execute() -> u64 {
+    if EXECUTES_ALL.load(Relaxed) { 0 } else { 1 << 63 }
+}
 
 /// A domain's machine, as far as loading changes it.
 pub trait Machine {

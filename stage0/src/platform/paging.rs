@@ -5,7 +5,7 @@ use x86::bits64::paging::{PAddr, PDEntry, PDFlags, PDPTEntry, PDPTFlags, PML4Ent
 
 use super::memory::pointer;
 use crate::entry::{WINDOW, image_layout};
-use crate::platform::VIRT_BASE;
+use crate::platform::{VIRT_BASE, no_execute};
 
 /// Entries of a table.
 const ENTRIES: usize = 512;
@@ -43,13 +43,14 @@ pub(super) unsafe fn write(place: PhysRange, image: Phys, trampoline: Phys) {
     let table = PML4Flags::P | PML4Flags::RW;
     let (third, second) = (PDPTFlags::P | PDPTFlags::RW, PDFlags::P | PDFlags::RW);
     let offset = core::mem::offset_of!(Tables, window_gib);
+    let large = second | PDFlags::PS | PDFlags::from_bits_truncate(no_execute());
 
     tables.top[slot(WINDOW.0, 39)] = PML4Entry::new(at(core::mem::offset_of!(Tables, window)), table);
     for (n, gib) in tables.window_gib.iter_mut().enumerate() {
         tables.window[n] = PDPTEntry::new(at(offset + n * size_of::<[PDEntry; ENTRIES]>()), third);
         for (m, entry) in gib.iter_mut().enumerate() {
             let page = PAddr(n as u64 * GIB + m as u64 * LARGE);
-            *entry = PDEntry::new(page, second | PDFlags::PS | PDFlags::XD);
+            *entry = PDEntry::new(page, large);
         }
     }
 
@@ -73,17 +74,17 @@ pub(super) unsafe fn write(place: PhysRange, image: Phys, trampoline: Phys) {
 /// Maps each page of the image: code is executed, constants are read, the rest is written, and the stack has a guard.
 fn write_image(tables: &mut [[PTEntry; ENTRIES]; 2], place: Phys) {
     let layout = image_layout();
-    let image = layout.image;
+    let (image, data) = (layout.image, PTFlags::P | PTFlags::from_bits_truncate(no_execute()));
     for n in 0..image.len() / PAGE_SIZE {
         let at = Virt(image.start().0 + n * PAGE_SIZE);
         let flags = if at == layout.stack_guard {
             continue;
         } else if layout.written.contains(at) {
-            PTFlags::P | PTFlags::RW | PTFlags::XD
+            data | PTFlags::RW
         } else if at >= layout.written.end() && at < layout.text_end {
             PTFlags::P
         } else {
-            PTFlags::P | PTFlags::XD
+            data
         };
         let table = ((at.0 - VIRT_BASE) / LARGE) as usize;
         // The linker script asserts that the image ends below what two tables map.

@@ -8,7 +8,7 @@ use super::xen::Xen;
 use super::{DEBUG_EXIT_FAILED, ring};
 
 /// QEMU's isa-debug-exit at the place that tests use; nothing on any other PC.
-const DEBUG_EXIT_PORT: u16 = 0xf4;
+pub(crate) const DEBUG_EXIT_PORT: u16 = 0xf4;
 
 /// Ends the domain: as crashed under Xen, by isa-debug-exit under QEMU, by halting elsewhere.
 pub fn failed() -> ! {

@@ -22,6 +22,7 @@ pub(crate) fn pv(start_info: Virt, stack_end: Virt) -> ! {
     Xen::is_pv();
     // SAFETY: the entry calls this once, before anything else.
     unsafe { fault::install_pv() };
+    platform::ask_for_no_execute();
     // SAFETY: the entry calls this once.
     let (copy, handed) = unsafe { room() };
     match start_pv(start_info, stack_end, copy, handed) {

@@ -6,6 +6,7 @@ use syn::visit::{self, Visit};
 use syn::{Arm, Attribute, Expr, File, ImplItem, Item, ItemImpl, Lit, Meta, Type};
 
 use super::{Message, Template};
+use crate::stage0::ERROR;
 
 /// Structs that are messages though they are no errors that anything returns.
 const STRUCTS: [&str; 4] = ["Fault", "Refused", "TooManyRegions", "NeedError"];
@@ -184,7 +185,8 @@ fn texts_of(call: &syn::Macro) -> Vec<String> {
     arguments.into_iter().flatten().filter_map(text).collect()
 }
 
-/// Messages that are made where they are needed, by `bail!` and `anyhow!`, and the one for a panic in stage0.
+/// Messages that are made where they are needed: by `bail!` and `anyhow!`, for a panic in stage0, and before it has got as far as
+/// its errors.
 struct Spoken(Vec<String>);
 
 impl<'ast> Visit<'ast> for Spoken {
@@ -198,6 +200,12 @@ impl<'ast> Visit<'ast> for Spoken {
         if text.value().starts_with("bug in stage0") {
             self.0.push(text.value());
         }
+    }
+
+    fn visit_lit_byte_str(&mut self, text: &'ast syn::LitByteStr) {
+        let text = text.value();
+        let line = str::from_utf8(&text).ok().and_then(|text| text.strip_prefix(ERROR));
+        self.0.extend(line.map(|line| line.trim_end().to_owned()));
     }
 }
 

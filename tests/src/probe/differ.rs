@@ -21,6 +21,20 @@ pub const PV_BY_XEN: [&str; 5] = [
     "p2m.tail",
 ];
 
+/// Where QEMU starts the kernel by itself.
+pub const PVH_BY_QEMU: [&str; 5] = [
+    // The protocol asks for a TSS. QEMU's pvh.bin loads none, so that TR tells nothing; stage0 does load one. It makes one
+    // check more, too.
+    "tr",
+    "end",
+    // Where they lie is the builder's choice; its limits are checked in the lines `start_info.place` and
+    // `module[0].place`, which may not differ.
+    "start_info.address",
+    "module[0].address",
+    // No builder promises what lies behind a module up to the page's end. stage0 promises zeros, and `compare` looks for them.
+    "module[0].tail",
+];
+
 /// In a PVH domain of Xen's.
 pub const PVH: [&str; 9] = [
     // Xen loads null selectors whose hidden parts are valid, which says nothing when read back; stage0 has to load them from a

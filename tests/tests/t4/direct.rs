@@ -1,6 +1,6 @@
 //! The kernels of T1 that are started by the direct protocol, and OpenSolaris' images, in PVH domains of a real Xen.
 
-use harness::probe::direct::{self, Kernel};
+use harness::probe::direct::{self, Kernel, Processor};
 use harness::probe::{Class, Lines};
 use harness::tier4::{self, Domain, Kind, Release};
 use harness::trial::{self, Trouble, check};
@@ -26,7 +26,8 @@ fn each_promise() -> Result<(), Trouble> {
     let mut failures = Vec::new();
     for (kernel, outcome) in kernels.iter().zip(&outcomes) {
         let lines = Lines::of(&outcome.serial);
-        let kept = direct::check(kernel, &lines, 0).map_err(|error| outcome.failure(&format!("{error:#}")));
+        let kept =
+            direct::check(kernel, &lines, Processor::WHOLE).map_err(|error| outcome.failure(&format!("{error:#}")));
         failures.extend(kept.and_then(|()| outcome.ended(&Exit::PowerOff)).err());
     }
     failures.extend(outcomes.last().and_then(|outcome| refused(outcome).err()));

@@ -6,6 +6,8 @@
 use shared::memory::{PAGE_SIZE, Pfn, PhysRange};
 use shared::xen::pv::{INVALID_P2M_ENTRY, MMU_MACHPHYS_UPDATE, MmuUpdate};
 
+use crate::platform::no_execute;
+
 /// A machine frame's number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mfn(pub u64);
@@ -25,8 +27,6 @@ pub const PAGE_READ_ONLY: u64 = 0x21;
 pub const DIRTY: u64 = 0x40;
 /// An entry for a table: present, writable, user, accessed, dirty.
 pub const TABLE: u64 = 0x67;
-/// Not executable.
-const NO_EXECUTE: u64 = 1 << 63;
 
 /// What the window shows of a frame that moves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,5 +153,5 @@ pub(super) fn frame(list: &[u64], pfn: Pfn) -> Option<Mfn> {
 
 /// The window's entry for a frame.
 pub(super) fn shown(mfn: Mfn) -> u64 {
-    mfn.entry(PAGE | NO_EXECUTE)
+    mfn.entry(PAGE | no_execute())
 }

@@ -10,6 +10,8 @@ use crate::report::info;
 
 /// `EFER`.
 const MSR_EFER: u32 = 0xc000_0080;
+/// Its bit for no-execute pages.
+pub(crate) const EFER_NXE: u64 = 1 << 11;
 /// Tries of the 32-bit entry.
 pub(crate) const TRIES: usize = 4;
 
@@ -34,7 +36,7 @@ pub(crate) struct State {
     cr0: u64,
     pub(crate) cr3: u64,
     cr4: u64,
-    efer: u64,
+    pub(crate) efer: u64,
     /// What the stack says to return to.
     return_to: u64,
     /// 32-bit: the argument that lies above that.
@@ -150,6 +152,7 @@ entry!(
     "entry32.s",
     ARGUMENT = const offset_of!(State, argument),
     GATES = const offset_of!(State, gates),
+    EFER_NXE = const EFER_NXE,
     TABLE = sym TABLE,
     // In what stage0 leaves behind, the tables follow start_info.
     TABLES = const shared::memory::START_INFO_LEN,

@@ -82,8 +82,12 @@ here:
     call try32
     incl %ecx
     movl ({TABLE} - here + {TO_TRY} + 16)(%ebp), %esi
-    call try32
-    decl %ecx
+    testl ${EFER_NXE}, {EFER}(%edi)
+    jnz 1f
+    addl $24, %edx                          # without no-execute pages, data would be executed
+    jmp 2f
+1:  call try32
+2:  decl %ecx
     leal (20 - 64 * 1024 - 1)(%esp), %esi
     call try32
 

@@ -4,7 +4,7 @@ use core::cell::UnsafeCell;
 
 use probe::DirectTable;
 
-use crate::entry::{State, Try};
+use crate::entry::{EFER_NXE, State, Try};
 use crate::report::info;
 
 /// The vector of page faults.
@@ -36,6 +36,11 @@ pub(crate) fn dump(state: &State, table: &DirectTable) {
     let below = state.stack().wrapping_add(USED).wrapping_sub(STACK + 1);
     let tries = [(own, 0), (alias, 0), (data, 1), (below, 0)];
     for (name, (at, jump)) in NAMES.into_iter().zip(tries) {
+        if jump == 1 && state.efer & EFER_NXE == 0 {
+            // Data would be executed.
+            print(name, &Try { faulted: 0, code: 0, address: 0 });
+            continue;
+        }
         // SAFETY: what does not fault writes a byte that nobody needs any more, or fails the test by a jump to anything.
         let faulted = unsafe { probe_try(at, jump) };
         // SAFETY: the handler has written it, behind the compiler's back.

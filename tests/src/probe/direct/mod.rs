@@ -15,7 +15,7 @@ use zerocopy::IntoBytes;
 
 pub use draw::drawn;
 pub use layouts::{layouts, machine};
-pub use promises::{CR4_MCE, check};
+pub use promises::{CR4_MCE, Processor, check};
 pub use solaris::solaris;
 
 use super::image::{self, DirectImage};
