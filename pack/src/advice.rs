@@ -53,6 +53,7 @@ pub const fn on_foreign(what: &Foreign) -> &'static str {
 /// What to do about a pack that a stage0 does not start.
 pub const fn on_trust(error: &TrustError) -> &'static str {
     match error {
+        TrustError::Unlocked => "pack it again with `--lock-cmdline` and sign that",
         TrustError::Unsigned => "sign it with `pack sign`",
         TrustError::Stranger { .. } => "sign it with a trusted key, or trust its signer's",
         TrustError::Signature { .. } => "do not start it: sign it again where you know what it is",

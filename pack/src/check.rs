@@ -1,6 +1,6 @@
 //! Whether a pack would boot in a domain, found out by the code that stage0 runs there.
 
-use shared::cmdline::{self, CmdlineError};
+use shared::cmdline::{self, CmdlineError, Dropped};
 use shared::kernel::{Plan, PlanError};
 use shared::memory::MIB;
 use shared::trust::{TrustError, check_required};
@@ -24,6 +24,8 @@ pub struct Verdict {
     pub plan: Plan,
     /// What it gets as its command line.
     pub cmdline: String,
+    /// Which of the builder's words the lock keeps from it, if there are any.
+    pub dropped: Option<String>,
     /// The least memory with which stage0 can put it in place, bytes.
     pub need: u64,
 }
@@ -79,6 +81,7 @@ pub fn check(image: &Image<'_>, stage0: &[u8], domain: &Domain<'_>) -> Result<Ve
     let plan = plan(&reading, domain.kind)?;
     framed::check(&image.manifest, &elf, &plan)?;
     let cmdline = kernel_cmdline(image, domain)?;
+    let dropped = Dropped::of(&image.manifest, domain.cmdline).map(|dropped| dropped.to_string());
     let surroundings = Surroundings::new(stage0, &image.manifest, domain.builder);
     let need = surroundings.need(&plan)?;
     if let Some(given) = domain.memory {
@@ -88,7 +91,7 @@ pub fn check(image: &Image<'_>, stage0: &[u8], domain: &Domain<'_>) -> Result<Ve
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Verdict { identity: Identity::of(&elf), reading, plan, cmdline, need })
+    Ok(Verdict { identity: Identity::of(&elf), reading, plan, cmdline, dropped, need })
 }
 
 /// The plan by which stage0 would enter the kernel in a domain of the kind.

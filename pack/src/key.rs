@@ -29,6 +29,20 @@ pub struct KeyError {
     pub cause: KeyCause,
 }
 
+/// Why a pack is not signed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSigned {
+    /// It cannot be read.
+    #[error("{0}")]
+    Format(FormatError),
+    /// The builder's words would reach its kernel.
+    #[error(
+        "is not locked, as a signed pack must be: pack it again with --lock-cmdline, which gives it another digest, and \
+         sign that"
+    )]
+    Unlocked,
+}
+
 /// What is wrong with a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyCause {
@@ -115,10 +129,14 @@ impl PrivateKey {
         self.0.verifying_key().to_public_key_pem(LineEnding::LF).map_err(io::Error::other)
     }
 
-    /// Signs `pack`, in the place of whoever signed it before. Its digest stays what it is.
-    pub fn sign(&self, pack: &mut [u8]) -> Result<(), FormatError> {
-        let digest = *Manifest::parse(pack, pack.len() as u64)?.digest();
-        put_signature(pack, self.public().id(), self.0.sign(&digest).to_bytes())
+    /// Signs `pack`, which must be locked, in the place of whoever signed it before. Its digest stays what it is.
+    pub fn sign(&self, pack: &mut [u8]) -> Result<(), NotSigned> {
+        let manifest = Manifest::parse(pack, pack.len() as u64).map_err(NotSigned::Format)?;
+        if !manifest.is_locked() {
+            return Err(NotSigned::Unlocked);
+        }
+        let digest = *manifest.digest();
+        put_signature(pack, self.public().id(), self.0.sign(&digest).to_bytes()).map_err(NotSigned::Format)
     }
 }
 

@@ -128,7 +128,10 @@ fn a_signed_pack_passes_on_no_word_but_those_allowed() {
     let words = ["kernel", "-o", "image", "--sign", "key.pem", "--cmdline", "ro", "--allow-arg", "ip=*"];
     place.succeeds(&[&words[..], &CHEAP].concat());
     let said = place.succeeds(&["check", "image", "--extra", "init=/bin/sh ip=dhcp", "--trust", "pub.pem"]);
-    assert!(said.contains("cmdline    \"ro ip=dhcp\"\n"), "{said}");
+    assert!(
+        said.contains("cmdline    \"ro ip=dhcp\"\nlocked     1 of the builder's words dropped: init=/bin/sh\n"),
+        "{said}"
+    );
     assert!(place.succeeds(&["info", "image"]).contains("signature  Ed25519 by key "));
 }
 
@@ -136,13 +139,11 @@ fn a_signed_pack_passes_on_no_word_but_those_allowed() {
 fn a_pack_that_is_there_can_be_signed() {
     let place = with_key();
     stranger(&place);
-    place.succeeds(&[&["kernel", "-o", "image"][..], &CHEAP].concat());
+    place.succeeds(&[&["kernel", "-o", "image", "--lock-cmdline"][..], &CHEAP].concat());
     let unsigned = place.read("image");
-    let said = place.succeeds(&["sign", "image", "--key", "other.pem", "-o", "elsewhere"]);
-    assert!(said.contains("\nlocked     now"), "{said}");
+    place.succeeds(&["sign", "image", "--key", "other.pem", "-o", "elsewhere"]);
     assert_eq!(place.read("image"), unsigned);
-    let said = place.succeeds(&["sign", "elsewhere", "--key", "key.pem"]);
-    assert!(!said.contains("\nlocked"), "{said}");
+    place.succeeds(&["sign", "elsewhere", "--key", "key.pem"]);
     place.succeeds(&["check", "elsewhere", "--trust", "pub.pem"]);
     // Nothing changes but the slot: the digest names the pack, whoever signs it.
     let mut signed = place.read("elsewhere");
@@ -156,11 +157,64 @@ fn a_pack_that_is_there_can_be_signed() {
     assert!(place.refuses(&["sign", "damaged", "--key", "key.pem"]).contains("not those that the manifest names"));
 }
 
+/// What the digest names is the same whoever signs the pack, and without a signature: which words reach the kernel too.
+#[test]
+fn no_signature_changes_which_words_reach_the_kernel() {
+    let place = with_key();
+    let words = ["init=/bin/sh", "ip=dhcp", "single", "1", "ro", "quiet", "x=y", "\"a b\"", "ip=", "rescue", "é"];
+    for (image, lock) in [("locked", &["--lock-cmdline", "--allow-arg", "ip=*"][..]), ("open", &[])] {
+        place.succeeds(&[&["kernel", "-o", image][..], lock, &CHEAP].concat());
+        let extra = words.join(" ");
+        let before = place.succeeds(&["check", image, "--extra", &extra]);
+        if image == "open" {
+            let line = place.refuses(&["sign", image, "--key", "key.pem"]);
+            assert!(line.starts_with("open: is not locked, ") && line.contains("--lock-cmdline"), "{line}");
+            continue;
+        }
+        assert!(
+            before.contains("cmdline    \"ip=dhcp ip=\"\nlocked     9 of the builder's words dropped: init=/bin/sh ")
+        );
+        let digest = slot(&place, image).0;
+        for key in 0..10 {
+            let key = format!("{key}.pem");
+            place.succeeds(&["key", "new", &key]);
+            place.succeeds(&["sign", image, "--key", &key]);
+            assert_eq!(place.succeeds(&["check", image, "--extra", &extra]), before);
+            let mut stripped = place.read(image);
+            stripped[128..232].fill(0);
+            place.file("locked", &stripped);
+            assert_eq!(place.succeeds(&["check", image, "--extra", &extra]), before);
+            assert_eq!(slot(&place, image).0, digest);
+        }
+    }
+}
+
+/// `pack` makes no such pack; somebody else may.
+#[test]
+fn a_signed_pack_that_is_not_locked_is_refused() {
+    let place = with_key();
+    place.succeeds(&[&["kernel", "-o", "image"][..], &CHEAP].concat());
+    let mut open = place.read("image");
+    place.succeeds(&[&["kernel", "-o", "signed", "--sign", "key.pem"][..], &CHEAP].concat());
+    open[128..232].copy_from_slice(&place.read("signed")[128..232]);
+    place.file("open", &open);
+    for words in [
+        &["check", "open"][..],
+        &["check", "open", "--trust", "pub.pem"],
+        &["xl", "open", "--stage0", "/stage0.elf"],
+        &["run", "open"],
+    ] {
+        let line = place.refuses(words);
+        assert!(line.starts_with("open: signed pack is not locked: ") && line.contains("`--lock-cmdline`"), "{line}");
+    }
+    place.succeeds(&["info", "open"]);
+}
+
 #[test]
 fn whom_a_stage0_trusts_is_checked_here_as_there() {
     let place = with_key();
     stranger(&place);
-    place.succeeds(&[&["kernel", "-o", "image"][..], &CHEAP].concat());
+    place.succeeds(&[&["kernel", "-o", "image", "--lock-cmdline"][..], &CHEAP].concat());
     let line = place.refuses(&["check", "image", "--trust", "pub.pem"]);
     assert!(line.starts_with("image: pack is not signed: "), "{line}");
     place.succeeds(&["sign", "image", "--key", "key.pem"]);

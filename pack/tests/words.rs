@@ -37,3 +37,25 @@ fn a_mistyped_word_for_stage0_is_refused_by_every_command() {
     let told = place.succeeds(&["check", "image", "--extra", extra]);
     assert!(told.contains(&format!("cmdline    {extra:?}\n")), "{told}");
 }
+
+#[test]
+fn the_words_that_a_lock_drops_are_named_wherever_the_builders_are_given() {
+    let place = Place::new();
+    let lock = ["--lock-cmdline", "--allow-arg", "ip=*"];
+    place.succeeds(&[&["kernel", "-o", "image", "--codec", "none"][..], &lock].concat());
+    for word in ["a", "init=/bin/sh", "\"b c\"", "é", "x\u{1b}[1m", "\u{202e}y", "ro", "iip=1", "IP=1", "ip", "'ip=1'"]
+    {
+        let dropped = format!("1 of the builder's words dropped: {}", shared::visible::Visible(word));
+        let text = format!("ip=1 {word} stage0.quiet ip=2");
+        let told = place.succeeds(&["check", "image", "--extra", &text]);
+        assert!(told.contains(&format!("cmdline    \"ip=1 ip=2\"\nlocked     {dropped}\n")), "{told}");
+        if !word.contains('\u{1b}') {
+            let output = place.pack(&["xl", "image", "--stage0", "/stage0.elf", "--extra", &text]);
+            assert!(output.status.success());
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(said, format!("pack: warning: the pack is locked: {dropped}\n"));
+        }
+    }
+    let output = place.pack(&["xl", "image", "--stage0", "/stage0.elf", "--extra", "ip=1 stage0.quiet"]);
+    assert!(output.status.success() && output.stderr.is_empty());
+}

@@ -13,6 +13,9 @@
 
 use core::fmt;
 
+use crate::format::Manifest;
+use crate::visible::Visible;
+
 /// What a word for stage0 begins with.
 pub const PREFIX: &str = "stage0.";
 
@@ -42,17 +45,17 @@ pub enum CmdlineError {
     /// A word for stage0 that it does not know. Ignored, it might have been meant to forbid something.
     UnknownOption {
         /// The word, or as much of it as fits.
-        word: heapless::String<48>,
+        word: heapless::String<MAX_SHOWN_LEN>,
     },
     /// A requirement that is none, or a second one that is another.
     Requirement {
         /// The word, or as much of it as fits.
-        word: heapless::String<48>,
+        word: heapless::String<MAX_SHOWN_LEN>,
     },
     /// A pack's own text has a word for stage0.
     OptionInPack {
         /// The word, or as much of it as fits.
-        word: heapless::String<48>,
+        word: heapless::String<MAX_SHOWN_LEN>,
     },
     /// A builder's text beyond its bound.
     BuilderTooLong {
@@ -78,14 +81,16 @@ impl fmt::Display for CmdlineError {
         match self {
             Self::UnknownOption { word } => write!(
                 f,
-                "unknown option: builder's command line, expected stage0.quiet, stage0.timing or stage0.require, found {word}"
+                "unknown option: builder's command line, expected stage0.quiet, stage0.timing or stage0.require, found {}",
+                Visible(word)
             ),
             Self::Requirement { word } => write!(
                 f,
-                "requirement is wrong: builder's command line, expected sha256: and 64 hexadecimal digits, once, found {word}"
+                "requirement is wrong: builder's command line, expected sha256: and 64 hexadecimal digits, once, found {}",
+                Visible(word)
             ),
             Self::OptionInPack { word } => {
-                write!(f, "option for stage0 in a pack: pack's command line, expected none, found {word}")
+                write!(f, "option for stage0 in a pack: pack's command line, expected none, found {}", Visible(word))
             }
             Self::BuilderTooLong { found } => write!(
                 f,
@@ -229,8 +234,7 @@ pub fn merge<'p>(
     add(pack)?;
     let mut separator = if pack.is_empty() { "" } else { " " };
     for word in words(builder) {
-        let passes = !locked || allowed.clone().any(|pattern| matches(pattern, word));
-        if passes && !word.starts_with(PREFIX) {
+        if !word.starts_with(PREFIX) && (!locked || is_allowed(word, allowed.clone())) {
             add(separator)?;
             add(word)?;
             separator = " ";
@@ -240,6 +244,48 @@ pub fn merge<'p>(
         return Err(CmdlineError::TooLong { limit, found: text.len() });
     }
     Ok(text)
+}
+
+fn is_allowed<'p>(word: &str, mut allowed: impl Iterator<Item = &'p str>) -> bool {
+    allowed.any(|pattern| matches(pattern, word))
+}
+
+/// The builder's words that do not reach the kernel because its pack is locked. As text: how many, and the first eight, each
+/// at most 48 bytes of it, which is one line of at most 4 KiB.
+#[derive(Clone, Copy)]
+pub struct Dropped<'a> {
+    manifest: &'a Manifest<'a>,
+    builder: &'a str,
+}
+
+impl<'a> Dropped<'a> {
+    /// Of the words of `builder`; `None` if each of them reaches the kernel or is for stage0.
+    pub fn of(manifest: &'a Manifest<'a>, builder: &'a str) -> Option<Self> {
+        let dropped = Self { manifest, builder };
+        (manifest.is_locked() && dropped.words().next().is_some()).then_some(dropped)
+    }
+
+    /// The words, in order.
+    pub fn words(&self) -> impl Iterator<Item = &'a str> {
+        let manifest = self.manifest;
+        words(self.builder).filter(|word| !word.starts_with(PREFIX) && !is_allowed(word, manifest.allowed()))
+    }
+}
+
+impl fmt::Display for Dropped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Most words of it.
+        const MAX_SHOWN: usize = 8;
+
+        let count = self.words().count();
+        write!(f, "{count} of the builder's words dropped:")?;
+        for word in self.words().take(MAX_SHOWN) {
+            let shown = shortened(word);
+            let cut = if shown.len() < word.len() { "..." } else { "" };
+            write!(f, " {}{cut}", Visible(&shown))?;
+        }
+        f.write_str(if count > MAX_SHOWN { " ..." } else { "" })
+    }
 }
 
 /// A SHA-256 digest as people write it: 64 hexadecimal digits.
@@ -256,10 +302,13 @@ pub fn digest(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// The word for a message, which may be for a terminal: what is no visible ASCII character becomes `?`.
-fn shortened(word: &str) -> heapless::String<48> {
-    let visible = |char: char| if char.is_ascii_graphic() { char } else { '?' };
-    word.chars().take(48).map(visible).collect()
+/// Most bytes of a word in a message.
+const MAX_SHOWN_LEN: usize = 48;
+
+/// The start of the word, for a message.
+fn shortened(word: &str) -> heapless::String<MAX_SHOWN_LEN> {
+    let end = word.floor_char_boundary(MAX_SHOWN_LEN);
+    word.get(..end).and_then(|start| start.try_into().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

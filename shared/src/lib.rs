@@ -16,4 +16,5 @@ pub mod measure;
 pub mod memory;
 pub mod pv;
 pub mod trust;
+pub mod visible;
 pub mod xen;

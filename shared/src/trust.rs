@@ -13,6 +13,9 @@
 //!
 //! Without a key in it stage0 starts any pack that is whole. With one, it starts a pack only if one of the keys signed
 //! it. A signature is Ed25519's (RFC 8032), of the 32 bytes of the manifest's digest.
+//!
+//! A signed pack must be locked, with keys and without. Only the flag locks it, which the digest covers, so that nobody who signs it
+//! or takes the signature away changes what reaches its kernel.
 
 use core::fmt;
 
@@ -69,12 +72,15 @@ impl TrustSlot {
         self.keys.iter().filter(|key| **key != PublicKey::NONE)
     }
 
-    /// Refuses a pack that none of the keys signed, if there are any.
+    /// Refuses a signed pack that is not locked, and one that none of the keys signed, if there are any.
     pub fn check(&self, manifest: &Manifest<'_>) -> Result<(), TrustError> {
+        let (algorithm, signature) = manifest.signature();
+        if algorithm != SignatureAlgorithm::None && !manifest.is_locked() {
+            return Err(TrustError::Unlocked);
+        }
         if self.trusted().next().is_none() {
             return Ok(());
         }
-        let (algorithm, signature) = manifest.signature();
         if algorithm == SignatureAlgorithm::None {
             return Err(TrustError::Unsigned);
         }
@@ -102,6 +108,8 @@ pub fn check_required(manifest: &Manifest<'_>, required: Option<&[u8; 32]>) -> R
 /// Why a pack is whole, and yet not started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TrustError {
+    /// It is signed, but its command line is not locked.
+    Unlocked,
     /// Nobody signed it.
     Unsigned,
     /// None of the trusted keys signed it.
@@ -126,6 +134,9 @@ pub enum TrustError {
 impl fmt::Display for TrustError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unlocked => {
+                f.write_str("signed pack is not locked: decisions, expected a locked command line, found an open one")
+            }
             Self::Unsigned => {
                 f.write_str("pack is not signed: signature slot, expected a trusted key's signature, found none")
             }
@@ -165,6 +176,10 @@ mod tests {
     use crate::kernel::Decisions;
 
     fn pack() -> Vec<u8> {
+        with_lock(true)
+    }
+
+    fn with_lock(locked: bool) -> Vec<u8> {
         let frames = vec![EncodedFrame { content_len: 4, codec: Codec::None, stored: vec![1, 2, 3, 4] }];
         let content = PackContent {
             kernel: EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames },
@@ -172,7 +187,7 @@ mod tests {
             modules: Vec::new(),
             measured: false,
             decisions: Decisions::default(),
-            locked: false,
+            locked,
             allowed: Vec::new(),
         };
         content.encode().unwrap()
@@ -185,7 +200,10 @@ mod tests {
     }
 
     fn signed_by(seed: u8) -> Vec<u8> {
-        let mut pack = pack();
+        signed(seed, pack())
+    }
+
+    fn signed(seed: u8, mut pack: Vec<u8>) -> Vec<u8> {
         let (key, public) = key(seed);
         let digest = *Manifest::parse(&pack, pack.len() as u64).unwrap().digest();
         put_signature(&mut pack, public.id(), key.sign(&digest).to_bytes()).unwrap();
@@ -237,11 +255,37 @@ mod tests {
         assert_eq!(check(&slot, &pack), wrong);
     }
 
+    /// Whoever's signature it is, and whomever stage0 trusts.
     #[test]
-    fn a_signed_pack_is_locked() {
-        for (bytes, locked) in [(pack(), false), (signed_by(1), true)] {
-            assert_eq!(Manifest::parse(&bytes, bytes.len() as u64).unwrap().is_locked(), locked);
+    fn a_signed_pack_that_is_not_locked_is_refused() {
+        for seed in 1..=12 {
+            let open = signed(seed, with_lock(false));
+            for slot in [TrustSlot::EMPTY, trusting(&[seed]), trusting(&[seed + 1])] {
+                assert_eq!(check(&slot, &open), Err(TrustError::Unlocked));
+            }
+            assert_eq!(check(&trusting(&[seed]), &signed_by(seed)), Ok(()));
         }
+        assert_eq!(check(&TrustSlot::EMPTY, &with_lock(false)), Ok(()));
+    }
+
+    /// Signing, signing again, and taking the signature away leave digest and lock as they are.
+    #[test]
+    fn no_signature_changes_what_a_digest_names() {
+        for locked in [false, true] {
+            let mut bytes = with_lock(locked);
+            let digest = *Manifest::parse(&bytes, bytes.len() as u64).unwrap().digest();
+            for seed in 1..=12 {
+                bytes = signed(seed, bytes);
+                let mut stripped = bytes.clone();
+                stripped[128..232].fill(0);
+                for bytes in [&bytes, &stripped] {
+                    let manifest = Manifest::parse(bytes, bytes.len() as u64).unwrap();
+                    assert_eq!((*manifest.digest(), manifest.is_locked()), (digest, locked));
+                }
+            }
+        }
+        let digest = |locked| *Manifest::parse(&with_lock(locked), u64::MAX).unwrap().digest();
+        assert_ne!(digest(false), digest(true));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use shared::cmdline::{self, KernelCmdline, Options};
+use shared::cmdline::{self, Dropped, KernelCmdline, Options};
 use shared::format::{MAX_MANIFEST_LEN, Manifest};
 use shared::kernel::{Decisions, Kernel, Name, Plan, PlanError, Protocol, PvLayout};
 use shared::measure::{self, Hex, Measured, Short};
@@ -255,9 +255,10 @@ fn read_manifest<'m, M: Memory, C: crate::load::Clock>(
     Ok(meter.measure(Phase::Verify, len, || Manifest::parse(copied, pack.len()))?)
 }
 
+/// The kernel's command line. A line says which of the builder's words the pack's lock keeps from it.
 fn kernel_cmdline<M: Memory>(
     memory: &M,
-    domain: &Domain<'_>,
+    domain: &mut Domain<'_>,
     manifest: &Manifest<'_>,
     ramdisk: &Ramdisk,
 ) -> Result<KernelCmdline, Error> {
@@ -269,9 +270,13 @@ fn kernel_cmdline<M: Memory>(
             core::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or(LoadError::CmdlineText)?
         }
     };
-    let (builder, allowed) = (&domain.handed.cmdline, manifest.allowed());
+    let builder = &domain.handed.cmdline;
     let limit = if domain.pv.is_some() { MAX_PV_CMDLINE } else { cmdline::MAX_LEN };
-    Ok(cmdline::merge(own, builder, manifest.is_locked(), allowed, limit)?)
+    let merged = cmdline::merge(own, builder, manifest.is_locked(), manifest.allowed(), limit)?;
+    if let Some(dropped) = Dropped::of(manifest, builder) {
+        say!(domain, "stage0: locked: {dropped}");
+    }
+    Ok(merged)
 }
 
 fn read_kernel<M: Memory, C: crate::load::Clock>(

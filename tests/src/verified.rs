@@ -1,5 +1,7 @@
 //! Packs that are signed, required and measured, and some that are not what they have to be: the same domains for each tier.
 
+mod locked;
+
 use std::fs;
 use std::time::Duration;
 
@@ -19,6 +21,8 @@ use crate::kernels;
 use crate::probe::{self, Case, Content, Layout, Lines};
 use crate::{Board, Machine, Outcome};
 
+pub use locked::locked;
+
 /// A domain, and what has to become of it.
 #[derive(Debug)]
 pub struct Verified {
@@ -29,12 +33,23 @@ pub struct Verified {
 
 #[derive(Debug)]
 enum Expected {
-    /// The kernel runs, with this command line.
-    Started(&'static str),
+    /// The kernel runs.
+    Started(Started),
     /// The kernel runs, and finds this log.
     Measured(String),
     /// stage0 says this, and nothing runs.
     Refused(&'static str),
+}
+
+/// What is said of a kernel that runs.
+#[derive(Clone, Copy, Debug)]
+struct Started {
+    /// Its command line.
+    cmdline: &'static str,
+    /// What stage0 says of words that the lock dropped.
+    dropped: Option<&'static str>,
+    /// Whether it is a PV domain's, which does not count its modules.
+    pv: bool,
 }
 
 /// What is in a pack besides the probe.
@@ -57,25 +72,19 @@ pub fn domains(tier: &str) -> Result<Vec<Verified>> {
     // A bit of the signature (shared::format: 168 to 232).
     forged[200] ^= 1;
     let keys = trusting(&[first, second])?;
-    let digest = |pack: &[u8]| -> Result<String> { Ok(pack::info::hex(Image::parse(pack)?.manifest.digest())) };
     let requires = |pack: &[u8]| Ok::<_, anyhow::Error>(format!("stage0.require=sha256:{} fourth=5", digest(pack)?));
     let log = measurements::log(&Image::parse(&measured)?, &keys, "fourth=5")?;
     let plain = stage0::EMBEDDED;
-    let started = |line| Expected::Started(line);
-
-    let make = |name: &str, stage0: &[u8], pack: &[u8], words: &str, expected: Expected| -> Result<Verified> {
-        let name = format!("{tier}-{name}");
-        let stage0 = probe::file(&format!("{name}.stage0"), stage0)?;
-        let pack = probe::file(&format!("{name}.pack"), pack)?;
-        let machine = Machine::new(name, stage0).initrd(pack).append(words).debug_console();
-        Ok(Verified { machine, expected })
-    };
+    let started = |cmdline, dropped| Expected::Started(Started { cmdline, dropped, pv: false });
+    let make =
+        |name: &str, stage0: &[u8], pack: &[u8], words: &str, expected| make(tier, name, stage0, pack, words, expected);
+    let dropped = Some("1 of the builder's words dropped: fourth=5");
     Ok(vec![
-        make("signed", &keys, &signed, "fourth=5", started("first \"second third\""))?,
+        make("signed", &keys, &signed, "fourth=5", started("first \"second third\"", dropped))?,
         make("unsigned", &keys, &unsigned, "fourth=5", Expected::Refused("pack is not signed: "))?,
         make("by-stranger", &keys, &by_stranger, "fourth=5", Expected::Refused("pack is signed by a stranger: "))?,
         make("forged", &keys, &forged, "fourth=5", Expected::Refused("signature is wrong: "))?,
-        make("required", plain, &unsigned, &requires(&unsigned)?, started("first \"second third\" fourth=5"))?,
+        make("required", plain, &unsigned, &requires(&unsigned)?, started("first \"second third\" fourth=5", None))?,
         make(
             "not-required",
             &keys,
@@ -85,6 +94,19 @@ pub fn domains(tier: &str) -> Result<Vec<Verified>> {
         )?,
         make("measured", &keys, &measured, "fourth=5", Expected::Measured(log))?,
     ])
+}
+
+/// A domain of the name at the tier.
+fn make(tier: &str, name: &str, stage0: &[u8], pack: &[u8], words: &str, expected: Expected) -> Result<Verified> {
+    let name = format!("{tier}-{name}");
+    let stage0 = probe::file(&format!("{name}.stage0"), stage0)?;
+    let pack = probe::file(&format!("{name}.pack"), pack)?;
+    let machine = Machine::new(name, stage0).initrd(pack).append(words).debug_console();
+    Ok(Verified { machine, expected })
+}
+
+fn digest(pack: &[u8]) -> Result<String> {
+    Ok(pack::info::hex(Image::parse(pack)?.manifest.digest()))
 }
 
 /// A distribution's Linux that shows the log of measurements, and that log.
@@ -110,6 +132,7 @@ impl MeasuredLinux {
         let initrd = zstd::encode_all(initrd::measured("cat /mstrap.measurements")?.as_slice(), 1)?;
         request.modules = vec![Module { name: "initrd.img".to_owned(), content: initrd }];
         request.measured = true;
+        request.locked = true;
         let mut pack = request.build(&|_| ())?.pack;
         key(1).sign(&mut pack).map_err(|error| anyhow::anyhow!("{error}"))?;
         let keys = trusting(&[1])?;
@@ -140,6 +163,7 @@ fn build(wish: &Wish) -> Result<Vec<u8>> {
     request.settings.codec = Codec::Lz4;
     request.modules = vec![Module { name: "module".to_owned(), content: probe::module(100_003, Content::Noise(1)) }];
     request.measured = wish.measured;
+    request.locked = wish.signed_by.is_some();
     let mut pack = request.build(&|_| ()).context("the probe")?.pack;
     if let Some(seed) = wish.signed_by {
         key(seed).sign(&mut pack).map_err(|error| anyhow::anyhow!("{error}"))?;
@@ -192,9 +216,14 @@ impl Verified {
             ensure!(errors(outcome).is_empty(), outcome.failure("expected no error of stage0's"));
         }
         match &self.expected {
-            Expected::Started(text) => {
-                cmdline(text)?;
-                expect("modules", "info modules: 1".to_owned())
+            Expected::Started(started) => {
+                cmdline(started.cmdline)?;
+                let lines = outcome.xen_console.lines().chain(outcome.serial.lines());
+                let mut found: Vec<&str> = lines.filter_map(|line| line.strip_prefix("stage0: locked: ")).collect();
+                found.dedup();
+                let as_expected = found.iter().map(|line| line.trim_end()).eq(started.dropped);
+                ensure!(as_expected, outcome.failure(&format!("expected {:?}, found {found:?}", started.dropped)));
+                if started.pv { Ok(()) } else { expect("modules", "info modules: 1".to_owned()) }
             }
             Expected::Measured(log) => {
                 cmdline("first \"second third\"")?;

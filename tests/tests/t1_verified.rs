@@ -1,13 +1,16 @@
 //! T1 and T2: only the pack that was meant is started, and what was started is accounted for.
 
+use harness::probe::Layout;
 use harness::trial::{self, Trouble, check};
 use harness::verified::{self, MeasuredLinux, Verified};
 use harness::{Exit, Outcome, probe, stage0, tier2};
 use shared::format::Codec;
+use shared::memory::MIB;
 
 fn main() {
     trial::main(vec![
         trial::test("t1_what_is_not_signed_required_or_whole_is_refused_and_the_rest_accounted_for", plain),
+        trial::test("t1_words_that_a_lock_drops_are_named_and_a_signed_pack_that_is_open_refused", locked),
         trial::test("t1_a_linux_reads_what_was_measured", linux),
         trial::test("t1_verifying_costs_less_than_a_third_of_decoding_zstd", cost),
         trial::test("t2_the_same_under_xen_emulation", under_xen),
@@ -15,7 +18,15 @@ fn main() {
 }
 
 fn plain() -> Result<(), Trouble> {
-    for domain in verified::domains("t1-verified")? {
+    run(&verified::domains("t1-verified")?)
+}
+
+fn locked() -> Result<(), Trouble> {
+    run(&verified::locked("t1-locked", &Layout::at("locked", 16 * MIB))?)
+}
+
+fn run(domains: &[Verified]) -> Result<(), Trouble> {
+    for domain in domains {
         let outcome = domain.machine.run()?;
         domain.check(&outcome)?;
         let expected = if domain.starts() { probe::EXIT_OK } else { stage0::EXIT_ERROR };

@@ -103,7 +103,7 @@ pub(crate) struct MakeArgs {
     /// A word of the builder's command line to pass on nevertheless; `*` in it stands for any visible ASCII characters
     #[arg(long, value_name = "PATTERN", requires = "locked", allow_hyphen_values = true)]
     pub(crate) allow_arg: Vec<String>,
-    /// Sign the pack with this private key; its command line is locked
+    /// Sign the pack with this private key, and lock it as --lock-cmdline does
     #[arg(long, value_name = "KEY", group = "locked")]
     pub(crate) sign: Option<PathBuf>,
     /// How the kernel is entered; auto is direct for a kernel that says nothing to Xen, else left to it and the domain

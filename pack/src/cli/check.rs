@@ -59,11 +59,13 @@ fn lines(verdict: &Verdict) -> String {
     };
     let warning = verdict.reading.warning(verdict.plan.protocol);
     let warning = warning.map_or_else(String::new, |text| format!("warning    {text}\n"));
+    let dropped = verdict.dropped.as_ref().map(|dropped| format!("locked     {dropped}\n"));
     format!(
-        "kernel     {}entered by {} at {entry}\ncmdline    {:?}\nmemory     {} MiB at least\n{warning}",
+        "kernel     {}entered by {} at {entry}\ncmdline    {:?}\n{}memory     {} MiB at least\n{warning}",
         linux.unwrap_or_default(),
         verdict.plan.protocol,
         verdict.cmdline,
+        dropped.unwrap_or_default(),
         verdict.need / MIB
     )
 }

@@ -56,7 +56,7 @@ fn id(key: &PrivateKey) -> String {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct SignArgs {
-    /// The pack
+    /// The pack, which must be locked: made with --lock-cmdline or --sign
     image: PathBuf,
     /// The private key
     #[arg(long, value_name = "KEY")]
@@ -66,7 +66,7 @@ pub(crate) struct SignArgs {
     output: Option<PathBuf>,
 }
 
-/// Signs a pack that is there.
+/// Signs a pack that is there, and locked.
 pub(super) fn sign(args: &SignArgs) -> anyhow::Result<()> {
     let inputs: &[&Path] = if args.output.is_some() { &[&args.image, &args.key] } else { &[&args.key] };
     let output = Output::new(args.output.as_deref().unwrap_or(&args.image), inputs)?;
@@ -76,11 +76,9 @@ pub(super) fn sign(args: &SignArgs) -> anyhow::Result<()> {
     let image = Image::parse(&bytes).with_context(name)?;
     // Whoever signs vouches for what is in it: not for what is damaged.
     image.check().with_context(name)?;
-    let (digest, was_locked) = (hex(image.manifest.digest()), image.manifest.is_locked());
+    let digest = hex(image.manifest.digest());
     key.sign(&mut bytes).map_err(|error| anyhow::anyhow!("{}: {error}", name()))?;
     output.write(&bytes)?;
-    let locked =
-        if was_locked { "" } else { "locked     now, as every signed pack: no word of the builder's passes\n" };
-    super::print(&format!("digest     sha256:{digest}\n{}{locked}", id(&key)))?;
+    super::print(&format!("digest     sha256:{digest}\n{}", id(&key)))?;
     Ok(())
 }

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Args, Command};
+use pack::check::Verdict;
 
 /// Does what the command line asks. A usage error ends the program with status 2.
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
@@ -42,6 +43,14 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         None => make::run(args.make),
     };
     done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Says on standard error which of the builder's words the pack's lock keeps from the kernel.
+fn warn_of_dropped(verdict: &Verdict) {
+    if let Some(dropped) = &verdict.dropped {
+        // Where nobody can be told, the command's own output still counts.
+        let _ = writeln!(io::stderr(), "pack: warning: the pack is locked: {dropped}");
+    }
 }
 
 /// Prints what a command found. A reader that has seen enough, such as `head`, is no error.

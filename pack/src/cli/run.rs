@@ -109,6 +109,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let stage0 = stage0::given(args.stage0.as_deref())?;
     let domain = args.tier.domain(args.memory, &args.extra, stage0::trusted(&stage0));
     let verdict = check(&image, &stage0, &domain).with_context(name)?;
+    super::warn_of_dropped(&verdict);
     let memory = args.memory.unwrap_or_else(|| usual_memory(verdict.need));
 
     let folder = tempfile::tempdir()?;

@@ -65,6 +65,7 @@ pub(super) fn run(args: &XlArgs) -> anyhow::Result<()> {
     let bytes = image::read(&args.image)?;
     let image = Image::parse(&bytes).with_context(name)?;
     let (kind, verdict) = choose(args, &image).with_context(name)?;
+    super::warn_of_dropped(&verdict);
     let memory = args.memory.unwrap_or_else(|| usual_memory(verdict.need));
     let file = DomainFile {
         ramdisk: Some(match &args.ramdisk {

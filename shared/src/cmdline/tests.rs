@@ -1,10 +1,14 @@
 //! Tests of the command line's words.
 
+use std::string::{String, ToString};
+use std::vec;
 use std::vec::Vec;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::format::{Codec, EncodedFrame, EncodedKernel, PackContent};
+use crate::kernel::Decisions;
 
 #[test]
 fn words_are_split_as_linux_splits_them() {
@@ -95,7 +99,7 @@ fn no_requirement_is_lost_in_another_word() {
 #[test]
 fn a_mistyped_requirement_is_an_error() {
     let word = std::format!("stage0.require=sha256:{}", "0123456789abcdef".repeat(4));
-    let mut mistyped: Vec<std::string::String> = [
+    let mut mistyped: Vec<String> = [
         "'", "\"", "`", ",", ":", ";", "\\", "|", "&", "(", "[", "{", "<", "+", "*", "?", "!", "@", "#", "$", "%", "^",
         "~", "a,", "a:", "x=1,", "extra='", "--,", "\u{a0}", "\u{feff}", "\u{200b}", "\u{201c}", "\u{2018}",
         "\u{2026}", "\u{2215}", "\u{ff0f}", "\u{ff0e}", "\u{2010}", "\u{e9}", "a\u{430}", "\u{ff53}", "\u{1}",
@@ -124,7 +128,7 @@ fn a_message_shows_what_stands_before_the_word() {
     for (text, shown) in [
         ("a 'stage0.quiet'", "found 'stage0.quiet'"),
         ("a=\\stage0.x", "found \\stage0.x"),
-        ("\u{e9}stage0.x", "found ?stage0.x"),
+        ("\u{e9}stage0.x", "found \\u{e9}stage0.x"),
         ("Stage0.x", "found Stage0.x"),
     ] {
         let Err(error) = options(text) else { panic!("no error: {text}") };
@@ -136,7 +140,7 @@ fn a_message_shows_what_stands_before_the_word() {
 fn is_meant_for_stage0(word: &str) -> bool {
     let chars: Vec<char> = word.chars().collect();
     let free = |at: usize| at == 0 || !(chars[at - 1].is_ascii_alphanumeric() || "/._-=".contains(chars[at - 1]));
-    let lower = |at: usize| chars[at..].iter().take(7).map(char::to_ascii_lowercase).collect::<std::string::String>();
+    let lower = |at: usize| chars[at..].iter().take(7).map(char::to_ascii_lowercase).collect::<String>();
     (0..chars.len()).any(|at| free(at) && lower(at) == PREFIX)
 }
 
@@ -164,7 +168,7 @@ proptest! {
 #[test]
 fn what_a_message_repeats_is_visible() {
     let Err(error) = options("stage0.\u{1b}]0;x\u{7}\u{202e}\u{9b}é") else { panic!("no error") };
-    assert!(std::format!("{error}").ends_with("found stage0.?]0;x????"), "{error}");
+    assert!(std::format!("{error}").ends_with("found stage0.\\u{1b}]0;x\\u{7}\\u{202e}\\u{9b}\\u{e9}"), "{error}");
 }
 
 #[test]
@@ -173,4 +177,63 @@ fn what_cannot_be_honoured_is_refused() {
     assert!(matches!(merge("", "stage0.typo", true, none.clone(), 100), Err(CmdlineError::UnknownOption { .. })));
     assert!(matches!(merge("stage0.quiet", "", false, none.clone(), 9), Err(CmdlineError::OptionInPack { .. })));
     assert_eq!(merge("12345", "6789", false, none, 9), Err(CmdlineError::TooLong { limit: 9, found: 10 }));
+}
+
+/// A locked pack that allows these patterns.
+fn locked(locked: bool, allowed: &[&str]) -> Vec<u8> {
+    let frames = vec![EncodedFrame { content_len: 4, codec: Codec::None, stored: vec![1, 2, 3, 4] }];
+    let content = PackContent {
+        kernel: EncodedKernel { name: "kernel".into(), sha256: [0; 32], frames },
+        cmdline: None,
+        modules: Vec::new(),
+        measured: false,
+        decisions: Decisions::default(),
+        locked,
+        allowed: allowed.iter().map(|pattern| (*pattern).into()).collect(),
+    };
+    content.encode().unwrap()
+}
+
+/// What is said of the words that a pack keeps from its kernel.
+fn said(pack: &[u8], builder: &str) -> Option<String> {
+    let manifest = Manifest::parse(pack, pack.len() as u64).unwrap();
+    Dropped::of(&manifest, builder).map(|dropped| dropped.to_string())
+}
+
+#[test]
+fn the_words_that_a_lock_drops_are_named() {
+    let (open, pack) = (locked(false, &[]), locked(true, &["ip=*", "ro"]));
+    assert_eq!(said(&open, "init=/bin/sh"), None);
+    for none in ["", " ", "ro ip=dhcp", "stage0.quiet ro stage0.timing"] {
+        assert_eq!(said(&pack, none), None, "{none}");
+    }
+    for (builder, line) in [
+        ("init=/bin/sh ip=dhcp stage0.quiet", "1 of the builder's words dropped: init=/bin/sh"),
+        ("ro a \"b c\" d", "3 of the builder's words dropped: a \"b c\" d"),
+        ("1 2 3 4 5 6 7 8", "8 of the builder's words dropped: 1 2 3 4 5 6 7 8"),
+        ("1 2 3 4 5 6 7 8 9 ro", "9 of the builder's words dropped: 1 2 3 4 5 6 7 8 ..."),
+        (
+            "\u{1b}[2J \"\nstage1: x\" \u{e9}",
+            "3 of the builder's words dropped: \\u{1b}[2J \"\\u{a}stage1: x\" \\u{e9}",
+        ),
+    ] {
+        assert_eq!(said(&pack, builder).as_deref(), Some(line));
+    }
+}
+
+proptest! {
+    /// Every word is passed on, or named, or for stage0; and whatever the words are, the line is one, and bounded.
+    #[test]
+    fn no_word_is_dropped_without_a_word(text in "([a-c]{1,3}|ip=[a-z\u{1}-\u{1f}\"é]{0,90}|\u{1}{60}|stage0\\.quiet| |\n){0,60}") {
+        let pack = locked(true, &["a*", "ip=*"]);
+        let manifest = Manifest::parse(&pack, pack.len() as u64).unwrap();
+        let Ok(kernel) = merge("", &text, true, manifest.allowed(), MAX_LEN) else { return Ok(()) };
+        let dropped: Vec<&str> = Dropped::of(&manifest, &text).iter().flat_map(Dropped::words).collect();
+        let passed: Vec<&str> = words(&text).filter(|word| !dropped.contains(word) && !word.starts_with(PREFIX)).collect();
+        prop_assert_eq!(passed.join(" "), kernel.as_str());
+        prop_assert!(dropped.iter().all(|word| !is_allowed(word, manifest.allowed())));
+        let line = said(&pack, &text).unwrap_or_default();
+        prop_assert_eq!(line.is_empty(), dropped.is_empty());
+        prop_assert!(line.len() < 4096 && line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{:?}", line);
+    }
 }

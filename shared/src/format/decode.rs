@@ -124,9 +124,9 @@ impl<'a> Manifest<'a> {
         &self.decisions
     }
 
-    /// Whether only allowed words of the builder's command line reach the kernel: in a signed pack always.
+    /// Whether only allowed words of the builder's command line reach the kernel.
     pub fn is_locked(&self) -> bool {
-        self.header.decisions.flags.get() & DECISION_LOCKED != 0 || self.signature().0 != SignatureAlgorithm::None
+        self.header.decisions.flags.get() & DECISION_LOCKED != 0
     }
 
     /// The patterns of the words that a locked pack lets through.

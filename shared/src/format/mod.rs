@@ -51,7 +51,7 @@
 //! | 48 | 4 | protocol | 0 by kernel and domain, 1 PVH, 2 PV, 3 direct |
 //! | 52 | 4 | mapping | 0 linear, 1 segments |
 //! | 56 | 4 | entry rule | 0 by the notes, 1 physical, 2 virtual |
-//! | 60 | 4 | flags | bit 0: `virt_base` is given; bit 1: the command line is locked, which a signed pack's is without it |
+//! | 60 | 4 | flags | bit 0: `virt_base` is given; bit 1: the command line is locked, as a signed pack's must be |
 //! | 64 | 8 | `virt_base` | virtual address; 0 unless given |
 //!
 //! # Member entry (128 bytes)

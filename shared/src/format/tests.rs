@@ -151,15 +151,6 @@ fn what_is_unknown_is_refused_by_name_although_the_digest_is_right() {
 }
 
 #[test]
-fn a_signed_pack_is_locked_without_saying_so() {
-    let mut pack = PackContent { locked: false, ..content() }.encode().unwrap();
-    assert!(!Manifest::parse(&pack, pack.len() as u64).unwrap().is_locked());
-    pack[128] = 1;
-    pack[136..232].fill(0x5a);
-    assert!(Manifest::parse(&pack, pack.len() as u64).unwrap().is_locked());
-}
-
-#[test]
 fn what_cannot_be_read_is_not_written() {
     let mut too_long = content();
     too_long.cmdline = Some("x".repeat(4096));

@@ -84,17 +84,18 @@ fn pack(head: &mut Input<'_>, elf: &[u8]) -> Option<Packed> {
     let pieces = ends.windows(2).flat_map(|pair| elf[pair[0]..pair[1]].chunks(MAX_FRAME_LEN as usize));
     let frames = pieces.take(2000).map(|piece| frame(codec, piece)).collect::<Option<Vec<_>>>()?;
     let module = |n: u8| EncodedModule { name: "m".into(), content: vec![n; usize::from(flags) * 61 + 1] };
+    let (count, seal) = (head.u8() % 4, head.u8());
     let content = PackContent {
         kernel: EncodedKernel { name: "kernel".into(), sha256: Sha256::digest(elf).into(), frames },
         cmdline: (flags & 1 != 0).then(|| if flags & 32 == 0 { "of the \"pack\" quiet" } else { "no\0text" }.into()),
         modules: (0..(flags >> 1) % 4).map(module).collect(),
         decisions,
-        locked: flags & 8 != 0,
+        // As a signed one must be.
+        locked: flags & 8 != 0 || seal & 8 != 0,
         measured: flags & 64 != 0,
         allowed: if flags & 16 == 0 { vec![] } else { vec!["a=*".into(), "b".into()] },
     };
     let mut pack = content.encode().ok()?;
-    let (count, seal) = (head.u8() % 4, head.u8());
     // Of a pack that cannot be read nothing is signed.
     let sign = |pack: &mut Vec<u8>| key().sign(pack).ok().map(|()| pack.clone());
     let mut signed = if seal & 8 != 0 { sign(&mut pack) } else { None };

@@ -17,10 +17,11 @@ use pack::build::{Module, Request};
 use pack::check::check;
 use pack::domain::{Domain, Kind};
 use pack::image::Image;
+use pack::key::PrivateKey;
 use pack::stage0;
 use pack::xl::DomainFile;
 use shared::cmdline;
-use shared::format::{Codec, EncodedFrame, EncodedKernel, MAX_FRAME_LEN, PackContent};
+use shared::format::{Codec, EncodedFrame, EncodedKernel, MAX_FRAME_LEN, Manifest, PackContent, put_signature};
 use shared::kernel::notes::kind;
 use shared::kernel::{Decisions, Mapping};
 use shared::memory::{
@@ -146,6 +147,11 @@ fn packs(pv: &[u8]) {
         let mut request = Request::new("kernel", pv.to_vec());
         request.modules = (0..modules).map(|_| Module { name: "m".into(), content: vec![1] }).collect();
         let built = request.build(&|_| ()).map_err(|error| error.to_string()).expect("a pack");
+        let mut open = built.pack.clone();
+        PrivateKey::from_seed(&[1; 32]).sign(&mut open).err().iter().for_each(|error| said::note(error));
+        put_signature(&mut open, [1; 32], [1; 64]).expect("a pack");
+        let manifest = Manifest::parse(&open, u64::MAX).expect("a pack");
+        TrustSlot::EMPTY.check(&manifest).err().iter().for_each(|error| said::note(error));
         let image = Image::parse(&built.pack).expect("a pack");
         let trust = TrustSlot::EMPTY;
         let domain = Domain { kind: Kind::Pv, builder: Builder::Xen, memory: None, cmdline: "", trust };

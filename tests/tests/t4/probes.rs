@@ -102,8 +102,17 @@ impl Batch {
                 domains.push((pair.domain)(machine).act(act));
             }
         }
-        let verified = verified::domains("t4-verified")?;
+        let mut verified = verified::domains("t4-verified")?;
         domains.extend(verified.iter().map(|verified| Domain::new(Kind::Pvh, verified.machine.clone().memory(64))));
+        let kinds = [
+            (Kind::Pv, "t4-locked-pv", Layout::pv("locked-pv", 2 * MIB, Pv::linux())),
+            (Kind::Pvh, "t4-locked-pvh", Layout::at("locked-pvh", 16 * MIB)),
+        ];
+        for (kind, tier, layout) in kinds {
+            let locked = verified::locked(tier, &layout)?;
+            domains.extend(locked.iter().map(|locked| Domain::new(kind, locked.machine.clone().memory(64))));
+            verified.extend(locked);
+        }
         let mut linux = Vec::new();
         for (name, kind) in [("t4-measured-pv", Kind::Pv), ("t4-measured-pvh", Kind::Pvh)] {
             let measured = MeasuredLinux::new(name, "hvc0", Codec::Lz4)?;
