@@ -33,9 +33,9 @@ impl Module {
     }
 }
 
-/// A file's name as a member has it: without its folder, at most [`MAX_NAME_LEN`] bytes.
+/// A file's name as a member has it: without its folder, at most [`MAX_NAME_LEN`] bytes. A control character becomes `?`.
 pub fn member_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().replace(char::is_control, "?");
     let end = name.floor_char_boundary(MAX_NAME_LEN as usize);
     name[..end].to_owned()
 }

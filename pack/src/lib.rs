@@ -24,4 +24,5 @@ pub mod open;
 pub mod output;
 pub mod reading;
 pub mod stage0;
+pub mod visible;
 pub mod xl;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use crate::domain::Kind;
+use crate::visible::shows;
 
 /// Most bytes of `extra` in a PV domain: its start_info has 1024 with the NUL (public/xen.h, MAX_GUEST_CMDLINE).
 const MAX_PV_EXTRA: usize = Kind::Pv.cmdline_limit();
@@ -38,8 +39,8 @@ pub enum XlError {
     #[error("{0:?} is no name for a domain: take letters, digits, and . _ + -, and not digits alone")]
     Name(String),
     /// A text that the file cannot hold.
-    #[error("{key} has a control character ({value:?}), which a file for xl should not have: leave it out")]
-    Control {
+    #[error("{key} has a character that does not show ({value:?}), which a file for xl should not have: leave it out")]
+    Hidden {
         /// Of which setting.
         key: &'static str,
         /// What it is.
@@ -136,8 +137,8 @@ fn path(key: &'static str, path: &Path) -> Result<String, XlError> {
 /// A string of xl's files. In it a backslash begins an escape sequence, which makes itself and quotation marks ordinary
 /// (Xen's libxlu_cfg.c, `xlu__cfgl_dequote`).
 fn quoted(key: &'static str, text: &str) -> Result<String, XlError> {
-    if text.chars().any(|c| c.is_control() && c != '\t') {
-        return Err(XlError::Control { key, value: text.to_owned() });
+    if !text.chars().all(|c| shows(c) || c == '\t') {
+        return Err(XlError::Hidden { key, value: text.to_owned() });
     }
     Ok(format!("\"{}\"", text.replace('\\', r"\\").replace('"', r#"\""#)))
 }
@@ -175,7 +176,7 @@ mod tests {
         let relative = DomainFile { kernel: "stage0.elf".into(), ..file.clone() };
         assert_eq!(relative.text(), Err(XlError::Relative("stage0.elf".into())));
         let lines = DomainFile { extra: "a\nb".to_owned(), ..file.clone() };
-        assert!(matches!(lines.text(), Err(XlError::Control { key: "extra", .. })));
+        assert!(matches!(lines.text(), Err(XlError::Hidden { key: "extra", .. })));
         let long = DomainFile { extra: "x".repeat(1024), ..file.clone() };
         assert_eq!(long.text(), Err(XlError::TooLong { found: 1024 }));
         assert!(DomainFile { kind: Kind::Pvh, ..long }.text().is_ok());

@@ -33,6 +33,12 @@ impl Write for VisibleWriter<'_> {
     }
 }
 
+/// Writes one line, whatever `text` holds. A console that fails cannot be told about.
+#[inline(never)]
+pub fn write_line(out: &mut dyn Write, text: fmt::Arguments<'_>) {
+    let _ = VisibleWriter(out).write_fmt(text).and_then(|()| out.write_str("\n"));
+}
+
 fn is_hidden(c: char) -> bool {
     !matches!(c, ' '..='~')
 }

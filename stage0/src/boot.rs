@@ -12,6 +12,7 @@ use shared::memory::{
 };
 use shared::pv::{PvDomain, PvWanted, StartOfDay, pv_memory_need};
 use shared::trust::{TrustSlot, check_required};
+use shared::visible::write_line;
 use shared::xen::pv::MAX_PV_CMDLINE;
 
 use crate::error::Error;
@@ -107,11 +108,11 @@ impl Loaded<'_> {
     }
 }
 
-/// Prints a line, unless the builder wants none. A console that fails cannot be told about.
+/// Prints a line, unless the builder wants none.
 macro_rules! say {
     ($domain:expr, $($text:tt)*) => {
         if !$domain.options.quiet {
-            let _ = writeln!($domain.log, $($text)*);
+            write_line($domain.log, format_args!($($text)*));
         }
     };
 }

@@ -11,6 +11,7 @@ use shared::direct::Map;
 use shared::format::MAX_MEMBERS;
 use shared::kernel::{Class, Entry, Protocol};
 use shared::memory::{Builder, MAX_MODULES, MIB, Phys, PhysRange, Virt};
+use shared::visible::write_line;
 
 use crate::boot::{self, Domain, Loaded, ManifestCopy};
 use crate::entry;
@@ -144,7 +145,7 @@ fn report_times(meter: &Meter<impl Clock>, total: u64) {
 
 fn say(quiet: bool, line: fmt::Arguments<'_>) {
     if !quiet {
-        let _ = writeln!(Console, "{line}");
+        write_line(&mut Console, line);
     }
 }
 
@@ -152,7 +153,7 @@ fn say(quiet: bool, line: fmt::Arguments<'_>) {
 pub fn fail(error: &dyn fmt::Display) -> ! {
     // An exception while this is reported is one more.
     if !FAILING.swap(true, Ordering::Relaxed) {
-        let _ = writeln!(Console, "stage0: error: {error}");
+        write_line(&mut Console, format_args!("stage0: error: {error}"));
     }
     shutdown::failed()
 }

@@ -205,7 +205,9 @@ impl Verified {
     /// # Errors
     /// It said something else.
     pub fn check(&self, outcome: &Outcome) -> Result<()> {
-        let lines = Lines::of(&outcome.serial);
+        // In a PV domain the probe has no port.
+        let [on_port, on_console] = [&outcome.serial, &outcome.xen_console].map(|console| Lines::of(console));
+        let lines = if on_port.is_complete() { on_port } else { on_console };
         let expect = |name: &str, line: String| -> Result<()> {
             ensure!(lines.named(name) == Some(&line), outcome.failure(&format!("expected: {line}")));
             Ok(())
@@ -214,6 +216,15 @@ impl Verified {
         if self.starts() {
             ensure!(lines.is_complete(), outcome.failure("the probe did not come to its end"));
             ensure!(errors(outcome).is_empty(), outcome.failure("expected no error of stage0's"));
+        }
+        for line in outcome.serial.lines().chain(outcome.xen_console.lines()).map(str::trim_end) {
+            let shows = line.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+            ensure!(shows || !line.starts_with("stage0: "), outcome.failure(&format!("found {line:?}")));
+            let measured = line.starts_with("stage0: measured:");
+            ensure!(
+                !measured || matches!(self.expected, Expected::Measured(_)),
+                outcome.failure("expected no measurements")
+            );
         }
         match &self.expected {
             Expected::Started(started) => {

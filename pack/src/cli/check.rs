@@ -12,6 +12,7 @@ use shared::kernel::Entry;
 use shared::memory::MIB;
 
 use super::args::{BuilderArg, KindArg, keys, memory};
+use super::text;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct CheckArgs {
@@ -45,7 +46,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let verdict = check(&image, stage0::EMBEDDED, &domain).with_context(name)?;
     let size = args.memory.map_or_else(String::new, |bytes| format!(" of {} MiB", bytes / MIB));
     let builder = args.builder.name();
-    let boots = format!("{}: would boot in a {kind} domain{size} of {builder}'s\n", name());
+    let boots = format!("{}: would boot in a {kind} domain{size} of {builder}'s\n", text::name(&args.image));
     super::print(&(boots + &lines(&verdict)))?;
     Ok(())
 }

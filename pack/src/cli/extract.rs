@@ -6,7 +6,7 @@ use anyhow::Context;
 use pack::extract::extract;
 use pack::image::{self, Image};
 
-use super::text::size;
+use super::text::{self, size};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct ExtractArgs {
@@ -28,7 +28,7 @@ pub(super) fn run(args: &ExtractArgs) -> anyhow::Result<()> {
     })?;
     let line = |file: &pack::extract::Extracted| {
         let path = args.output.join(&file.file);
-        format!("{}  {:?}: {}\n", path.display(), file.name, size(file.len))
+        format!("{}  {:?}: {}\n", text::name(&path), file.name, size(file.len))
     };
     super::print(&files.iter().map(line).collect::<String>())?;
     Ok(())

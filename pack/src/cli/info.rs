@@ -31,11 +31,13 @@ pub(super) fn run(args: &InfoArgs) -> anyhow::Result<()> {
         (Some(kernel), _) => kernel::full(&mut text, kernel)?,
         (None, refused) => writeln!(text, "kernel     {}", refused.as_deref().unwrap_or("not read"))?,
     }
+    super::print(&text)?;
+    let mut text = String::new();
     drawn.into_iter().try_for_each(|layout| draw::layout(&mut text, layout))?;
     if args.frames {
         frames(&mut text, &info.contents)?;
     }
-    Ok(super::print(&text)?)
+    Ok(super::print_styled(&text)?)
 }
 
 fn contents(out: &mut String, contents: &Contents) -> std::fmt::Result {

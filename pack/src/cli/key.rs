@@ -9,6 +9,8 @@ use pack::info::hex;
 use pack::key::PrivateKey;
 use pack::output::Output;
 
+use super::text;
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum KeyCommand {
     /// Make a private key (Ed25519, PKCS#8 in PEM), which nobody but you may read
@@ -32,7 +34,7 @@ pub(super) fn run(command: &KeyCommand) -> anyhow::Result<()> {
         KeyCommand::New { key: path } => {
             let key = PrivateKey::random()?;
             key.write(path)?;
-            super::print(&format!("key        {}\n{}", path.display(), id(&key)))?;
+            super::print(&format!("key        {}\n{}", text::name(path), id(&key)))?;
         }
         KeyCommand::Public { key: path, output } => {
             let output = output.as_deref().map(|output| Output::new(output, &[path])).transpose()?;

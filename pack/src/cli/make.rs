@@ -20,7 +20,7 @@ use shared::memory::Virt;
 
 use super::args::{MakeArgs, ProtocolArg};
 use super::kernel;
-use super::text::{percent, size};
+use super::text::{name, percent, size};
 
 /// Packs a kernel, and says what became of it.
 pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
@@ -102,14 +102,14 @@ fn summary(
     let stored = member.stored.len();
     let linux = origin.linux_version.as_ref().map_or(String::new(), |version| format!(", Linux {version}"));
     let mut out = String::new();
-    writeln!(out, "kernel     {}{linux}", path.display())?;
+    writeln!(out, "kernel     {}{linux}", name(path))?;
     writeln!(out, "in         {}: {} of {}", size(origin.file_len), origin.form, size(member.content_len))?;
     let ratio = percent(stored, member.content_len);
     writeln!(out, "out        {}, {ratio} of the ELF; frames: {}", size(stored), contents.frame_summary())?;
     for module in image.manifest.modules() {
         writeln!(out, "module     {}: {}", module.name, size(module.content_len))?;
     }
-    writeln!(out, "pack       {}: {}", output.display(), size(contents.pack_len))?;
+    writeln!(out, "pack       {}: {}", name(output), size(contents.pack_len))?;
     writeln!(out, "digest     sha256:{}", contents.digest)?;
     if let Some(signature) = contents.signature {
         writeln!(out, "signature  {} by key {}", signature.algorithm, signature.key_id)?;

@@ -24,10 +24,11 @@ use clap::Parser;
 
 use args::{Args, Command};
 use pack::check::Verdict;
+use pack::visible::{shows, visible};
 
 /// Does what the command line asks. A usage error ends the program with status 2.
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| usage_error(error));
     let done = match args.command {
         Some(Command::Stage0(args)) => stage0::run(&args),
         Some(Command::Info(args)) => info::run(&args),
@@ -45,6 +46,12 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
+/// Ends the program with what is wrong with its arguments. They are repeated in it, and may be names from outside.
+fn usage_error(error: clap::Error) -> ! {
+    let shown = std::env::args_os().map(|argument| visible(&argument.to_string_lossy()));
+    Args::try_parse_from(shown).err().unwrap_or(error).exit()
+}
+
 /// Says on standard error which of the builder's words the pack's lock keeps from the kernel.
 fn warn_of_dropped(verdict: &Verdict) {
     if let Some(dropped) = &verdict.dropped {
@@ -53,8 +60,19 @@ fn warn_of_dropped(verdict: &Verdict) {
     }
 }
 
-/// Prints what a command found. A reader that has seen enough, such as `head`, is no error.
+/// Prints what a command found: lines of which each character shows, a tab apart.
 fn print(text: &str) -> io::Result<()> {
+    let is_ours = |c: char| shows(c) || c == '\n' || c == '\t';
+    print_styled(
+        &text
+            .chars()
+            .map(|c| if is_ours(c) { c.to_string() } else { visible(c.encode_utf8(&mut [0; 4])) })
+            .collect::<String>(),
+    )
+}
+
+/// Prints what no text from outside is in. A reader that has seen enough, such as `head`, is no error.
+fn print_styled(text: &str) -> io::Result<()> {
     // Colours, of which some texts have any, are for terminals.
     let mut out = anstream::AutoStream::auto(io::stdout().lock());
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

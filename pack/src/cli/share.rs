@@ -11,6 +11,7 @@ use pack::output::Output;
 use pack::stage0;
 
 use super::args::Args;
+use super::text;
 
 /// Where stage0 is, below a prefix.
 const STAGE0: &str = "lib/mstrap/stage0.elf";
@@ -35,7 +36,7 @@ pub(super) fn run(args: &ShareArgs) -> anyhow::Result<()> {
     for (path, content) in files()? {
         let path = args.prefix.join(path);
         write(&path, &content)?;
-        list.push_str(&format!("{}\n", path.display()));
+        list.push_str(&format!("{}\n", text::name(&path)));
     }
     Ok(super::print(&list)?)
 }

@@ -9,7 +9,7 @@ use pack::output::Output;
 use pack::stage0;
 
 use super::args::Stage0Args;
-use super::text::size;
+use super::text::{name, size};
 
 /// Writes stage0.
 pub(super) fn run(args: &Stage0Args) -> anyhow::Result<()> {
@@ -21,7 +21,7 @@ pub(super) fn run(args: &Stage0Args) -> anyhow::Result<()> {
         stage0::trust(&mut image, &keys).context("stage0")?;
     }
     output.write(&image).context("stage0")?;
-    let (output, size) = (args.output.display(), size(image.len() as u64));
+    let (output, size) = (name(&args.output), size(image.len() as u64));
     let mut text = format!("stage0  {output}: {size}\ndigest  sha256:{}\n", stage0::digest(&image));
     for key in keys.trusted() {
         text += &format!("trusts  key {}\n", hex(&key.id()));

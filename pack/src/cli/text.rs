@@ -1,5 +1,9 @@
 //! Numbers and names as people read them.
 
+use std::path::Path;
+
+use pack::visible::{shows, visible};
+
 const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
 
 /// Bytes, exactly and in the unit that fits.
@@ -24,12 +28,18 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
     format!("{:.1} %", 100.0 * part as f64 / whole.max(1) as f64)
 }
 
+/// A file's name as a line may have it.
+pub(super) fn name(path: &Path) -> String {
+    visible(&path.display().to_string())
+}
+
 /// JSON with those characters of its strings escaped that do not show: names in a pack must not steer a terminal, or turn the
-/// order of its text. What serde_json leaves as it is from 0x7f on is of this kind where Rust's own `{:?}` escapes it.
+/// order of its text.
 pub(super) fn json_visible(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        if c < '\x7f' || c.escape_debug().len() == 1 {
+        // Its lines end, too, and serde_json has escaped all else below.
+        if c < '\x7f' || shows(c) {
             out.push(c);
         } else {
             c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));

@@ -32,6 +32,18 @@ pub(crate) fn with_cmdline(pack: &[u8], text: &[u8]) -> Vec<u8> {
     pack
 }
 
+/// A pack whose kernel has another name, as long as the one that it has.
+pub(crate) fn with_name(pack: &[u8], old: &str, new: &str) -> Vec<u8> {
+    assert_eq!(old.len(), new.len());
+    let mut pack = pack.to_vec();
+    let manifest_len = number(&pack, MANIFEST_LEN);
+    let manifest = &mut pack[..manifest_len];
+    let at = manifest.windows(old.len()).position(|bytes| bytes == old.as_bytes()).unwrap();
+    manifest[at..at + new.len()].copy_from_slice(new.as_bytes());
+    digest(&mut pack);
+    pack
+}
+
 fn number(pack: &[u8], at: usize) -> usize {
     u64::from_le_bytes(pack[at..at + 8].try_into().unwrap()) as usize
 }

@@ -4,7 +4,7 @@ use zerocopy::FromBytes;
 
 use super::error::{FormatError, Part};
 use super::header::{check_digest, check_signature_slot, decisions, header};
-use super::rules::{bound, equal, no_flags, reserved, stored_range, string};
+use super::rules::{bound, equal, name, no_flags, reserved, stored_range, string};
 use super::wire::{
     Codec, DECISION_LOCKED, FrameEntry, HEADER_LEN, Header, MemberEntry, MemberKind, SignatureAlgorithm, SignatureSlot,
     StringEntry,
@@ -219,7 +219,7 @@ impl<'a> Manifest<'a> {
         })?;
         no_flags(part, entry.flags.get(), 0)?;
         reserved(part, &entry.reserved)?;
-        string(self.strings, entry.name, part)?;
+        name(self.strings, entry.name, part)?;
         let ordered = match kind {
             MemberKind::Kernel => n == 0,
             MemberKind::Cmdline => n == 1,

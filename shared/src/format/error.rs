@@ -121,6 +121,11 @@ pub enum FormatError {
     },
     /// An algorithm is named, but no key or no signature.
     NoSignature,
+    /// A member's name that could steer a terminal, or end a line.
+    Name {
+        /// Whose.
+        part: Part,
+    },
     /// A name, pattern, or command line that is not UTF-8, or holds a NUL.
     Text {
         /// Whose.
@@ -164,6 +169,7 @@ impl fmt::Display for FormatError {
             Self::NoSignature => {
                 f.write_str("signature is missing: signature slot, expected key id and value, found zero")
             }
+            Self::Name { part } => write!(f, "name does not show: {part}, expected no control character, found one"),
             Self::Text { part } => write!(f, "text is damaged: {part}, expected UTF-8 without NUL, found other"),
         }
     }

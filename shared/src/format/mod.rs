@@ -61,7 +61,7 @@
 //! | 0 | 4 | kind | 1 kernel, 2 command line, 3 module, 4 room for measurements |
 //! | 4 | 4 | flags | 0 |
 //! | 8 | 4 | name offset | from the start of the strings |
-//! | 12 | 4 | name length | bytes of UTF-8, 1 to [`MAX_NAME_LEN`], no NUL |
+//! | 12 | 4 | name length | bytes of UTF-8, 1 to [`MAX_NAME_LEN`], no control character (U+0000 to U+001F, U+007F to U+009F) |
 //! | 16 | 8 | stored offset | `free`, or above; for a module or room the next multiple of 4096 from `free` on |
 //! | 24 | 8 | stored length | bytes |
 //! | 32 | 8 | content length | bytes, after decoding; see below |

@@ -14,6 +14,12 @@ pub(super) fn string(strings: &[u8], entry: StringEntry, part: Part) -> Result<&
     core::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or(FormatError::Text { part })
 }
 
+/// The name that `entry` names: [`string`] without control characters.
+pub(super) fn name(strings: &[u8], entry: StringEntry, part: Part) -> Result<&str, FormatError> {
+    let name = string(strings, entry, part)?;
+    if name.contains(char::is_control) { Err(FormatError::Name { part }) } else { Ok(name) }
+}
+
 /// A range of the pack, which nothing yet says to lie within it.
 pub(super) fn stored_range(offset: u64, len: u64, part: Part) -> Result<FileRange, FormatError> {
     bound(part, "stored length", 0, MAX_PACK_LEN, len)?;

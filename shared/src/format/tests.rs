@@ -158,6 +158,13 @@ fn what_cannot_be_read_is_not_written() {
     let mut nul = content();
     nul.allowed = vec![String::from("a\0b")];
     assert!(nul.encode().is_err());
+    for c in ('\0'..' ').chain('\u{7f}'..='\u{9f}') {
+        let mut lines = content();
+        lines.kernel.name = std::format!("a{c}b");
+        let part = Part::Member(0);
+        let expected = if c == '\0' { FormatError::Text { part } } else { FormatError::Name { part } };
+        assert_eq!(lines.encode().err(), Some(expected));
+    }
     let mut empty = content();
     empty.kernel.frames.clear();
     assert!(empty.encode().is_err());
