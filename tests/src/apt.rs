@@ -47,6 +47,26 @@ pub struct Request<'a> {
 pub struct Apt {
     codename: String,
     home: PathBuf,
+    architecture: Architecture,
+}
+
+/// For which machines an archive's packages are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// Of 64 bits.
+    Amd64,
+    /// Of 32 bits.
+    I386,
+}
+
+impl Architecture {
+    /// Its name, as archives have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::I386 => "i386",
+        }
+    }
 }
 
 /// The name of the release that this machine runs, for example `bookworm`.
@@ -66,8 +86,16 @@ impl Apt {
     /// # Errors
     /// No apt here, or its archive is not to be found or not to be reached.
     pub fn native() -> Result<Self, Missing> {
+        Self::native_for(Architecture::Amd64)
+    }
+
+    /// The same, for the packages of another architecture.
+    ///
+    /// # Errors
+    /// As [`Self::native`], and when the machine's archive has none of them.
+    pub fn native_for(architecture: Architecture) -> Result<Self, Missing> {
         let codename = codename()?;
-        Self::release(&codename, &codename)
+        Self::release(&codename, &codename, architecture)
     }
 
     /// For the Debian release `codename`, from the archive of the machine's own release.
@@ -75,10 +103,10 @@ impl Apt {
     /// # Errors
     /// As [`Self::native`], and when the machine's archive has no such release.
     pub fn other(codename: &str) -> Result<Self, Missing> {
-        Self::release(&Self::native()?.codename, codename)
+        Self::release(&Self::native()?.codename, codename, Architecture::Amd64)
     }
 
-    fn release(native: &str, codename: &str) -> Result<Self, Missing> {
+    fn release(native: &str, codename: &str, architecture: Architecture) -> Result<Self, Missing> {
         if tool_missing("apt-get") || tool_missing("dpkg-deb") {
             return Err(unusable("apt-get or dpkg-deb is not here"));
         }
@@ -86,18 +114,28 @@ impl Apt {
         let Some(archive) = apt_sources::archive(&sources, native) else {
             return Err(unusable(format!("no source in {ETC} offers {native} main")));
         };
-        let home = cache::entry(&format!("apt-{codename}"), |home| {
+        let name = match architecture {
+            Architecture::Amd64 => format!("apt-{codename}"),
+            Architecture::I386 => format!("apt-{codename}-{}", architecture.name()),
+        };
+        let home = cache::entry(&name, |home| {
             lay_out(home).map_err(|error| unusable(format!("{}: {error}", home.display())))?;
             let security = apt_sources::security(&sources, native);
-            let backports = suites(archive, security, codename, true);
-            write_sources(home, &backports)?;
-            // A release without backports makes the first update fail.
-            update(home).or_else(|_| {
-                write_sources(home, &suites(archive, security, codename, false))?;
-                update(home)
-            })
+            // A release without backports makes the first update fail; an archive of security updates that is being renewed, or
+            // has none for the architecture, the second.
+            let with = |security, backports| suites(archive, security, codename, backports);
+            let attempts = [with(security, true), with(security, false), with(None, true), with(None, false)];
+            let mut result = Ok(());
+            for sources in attempts {
+                write_sources(home, &sources)?;
+                result = update(home, architecture);
+                if result.is_ok() {
+                    break;
+                }
+            }
+            result
         })?;
-        Ok(Self { codename: codename.to_string(), home })
+        Ok(Self { codename: codename.to_string(), home, architecture })
     }
 
     /// Fetches and unpacks what `request` asks for into `into`, and says which packages these were.
@@ -110,7 +148,7 @@ impl Apt {
         let lock = File::create(self.home.join("lock")).map_err(|error| unusable(error.to_string()))?;
         lock.lock().map_err(|error| unusable(error.to_string()))?;
         self.try_unpack(request, into).or_else(|_| {
-            update(&self.home)?;
+            update(&self.home, self.architecture)?;
             self.try_unpack(request, into)
         })
     }
@@ -129,7 +167,7 @@ impl Apt {
         }
         fs::create_dir(&debs).map_err(failed)?;
         let names = packages.iter().map(|package| format!("{}={}", package.name, package.version));
-        run(apt_get(&self.home).arg("download").args(names).current_dir(&debs)).map_err(missing)?;
+        run(apt_get(&self.home, self.architecture).arg("download").args(names).current_dir(&debs)).map_err(missing)?;
         for deb in fs::read_dir(&debs).map_err(failed)?.flatten() {
             unpack_deb(&deb.path(), request.files, into).map_err(missing)?;
         }
@@ -139,7 +177,7 @@ impl Apt {
 
     /// All packages that an empty system needs for the one asked for, with that one, as a simulated installation lists them.
     fn closure(&self, request: Request<'_>) -> Result<Vec<Package>, String> {
-        let mut command = apt_get(&self.home);
+        let mut command = apt_get(&self.home, self.architecture);
         command.args(["install", "--simulate", "--no-install-recommends"]);
         if request.backports {
             command.arg(format!("--option=APT::Default-Release={}-backports", self.codename));
@@ -147,7 +185,7 @@ impl Apt {
         let mut output = run(command.arg(request.package));
         if request.backports && output.is_err() {
             // No such suite in the lists: this release has no backports.
-            let mut plain = apt_get(&self.home);
+            let mut plain = apt_get(&self.home, self.architecture);
             output = run(plain.args(["install", "--simulate", "--no-install-recommends", request.package]));
         }
         let text = output?;
@@ -205,13 +243,13 @@ fn lay_out(home: &Path) -> io::Result<()> {
     fs::write(home.join("status"), "")
 }
 
-fn update(home: &Path) -> Result<(), Missing> {
-    run(apt_get(home).args(["update", "--error-on=any"])).map(drop).map_err(unusable)
+fn update(home: &Path, architecture: Architecture) -> Result<(), Missing> {
+    run(apt_get(home, architecture).args(["update", "--error-on=any"])).map(drop).map_err(unusable)
 }
 
 /// apt-get with its private folders, and without what the machine's own configuration hooks into it. How the archive is
 /// reached (Acquire::*) stays the machine's.
-fn apt_get(home: &Path) -> Command {
+fn apt_get(home: &Path, architecture: Architecture) -> Command {
     let at = |name: &str| home.join(name).display().to_string();
     let options = [
         ("Dir::Etc::sourcelist", "/dev/null".to_string()),
@@ -222,7 +260,7 @@ fn apt_get(home: &Path) -> Command {
         ("Dir::State::status", at("status")),
         ("Dir::State::extended_states", at("none/extended_states")),
         ("Dir::Cache", at("cache")),
-        ("APT::Architecture", "amd64".to_string()),
+        ("APT::Architecture", architecture.name().to_string()),
         ("APT::Default-Release", String::new()),
         ("APT::Sandbox::User", "root".to_string()),
         ("Acquire::Languages", "none".to_string()),

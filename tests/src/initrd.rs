@@ -6,6 +6,7 @@ use std::{fs, io};
 
 use cpio::newc;
 
+use crate::apt::Architecture;
 use crate::{Missing, tools};
 
 const FOLDER: u32 = 0o040_755;
@@ -177,7 +178,15 @@ const POWEROFF: &str = "#!/bin/sh\nexec /bin/busybox poweroff -f\n";
 /// # Errors
 /// busybox cannot be had.
 pub fn small() -> Result<Vec<u8>, Missing> {
-    busybox_ramdisk(&INIT.replace("GUEST_STAY", STAY))
+    small_for(Architecture::Amd64)
+}
+
+/// The same for a kernel of an architecture.
+///
+/// # Errors
+/// busybox cannot be had.
+pub fn small_for(architecture: Architecture) -> Result<Vec<u8>, Missing> {
+    busybox_ramdisk(architecture, &INIT.replace("GUEST_STAY", STAY))
 }
 
 /// The first program of a guest that repeats what it is told.
@@ -194,7 +203,7 @@ echo \"mstrap-guest: heard $words on $($busybox nproc) in $($busybox awk '/^MemT
 /// # Errors
 /// busybox cannot be had.
 pub fn talking() -> Result<Vec<u8>, Missing> {
-    busybox_ramdisk(TALKING)
+    busybox_ramdisk(Architecture::Amd64, TALKING)
 }
 
 /// The first program of a guest that shows what was measured.
@@ -212,7 +221,7 @@ GUEST_COMMANDS
 /// # Errors
 /// busybox cannot be had.
 pub fn measured(commands: &str) -> Result<Vec<u8>, Missing> {
-    busybox_ramdisk(&MEASURED.replace("GUEST_COMMANDS", commands))
+    busybox_ramdisk(Architecture::Amd64, &MEASURED.replace("GUEST_COMMANDS", commands))
 }
 
 /// The log that a guest of [`measured`] printed.
@@ -222,8 +231,8 @@ pub fn measurements(console: &str) -> String {
 }
 
 /// A busybox ramdisk whose first program does `work` between [`BEGIN`] and [`END`].
-fn busybox_ramdisk(work: &str) -> Result<Vec<u8>, Missing> {
-    let busybox = tools::busybox()?;
+fn busybox_ramdisk(architecture: Architecture, work: &str) -> Result<Vec<u8>, Missing> {
+    let busybox = tools::busybox_for(architecture)?;
     let build = || {
         let mut archive = Archive::new();
         for folder in ["proc", "sys", "dev"] {

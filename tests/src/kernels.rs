@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use pack::open::Compression;
 
-use crate::apt::{Apt, Request};
+use crate::apt::{Apt, Architecture, Request};
 use crate::{Missing, cache, tools};
 
 /// Packages that depend on a current kernel, by distribution: Debian's, Ubuntu's.
@@ -47,6 +47,11 @@ impl Kernel {
     /// Whether a configuration option, for example `CONFIG_KVM_XEN`, is built in (`y`) or a module (`m`).
     pub fn has(&self, option: &str) -> bool {
         has(&self.config, option)
+    }
+
+    /// For which machines it is.
+    pub fn architecture(&self) -> Architecture {
+        if self.has("CONFIG_X86_32") { Architecture::I386 } else { Architecture::Amd64 }
     }
 
     /// The module `name`, as `insmod` takes it: its bytes, which the distribution may have compressed.
@@ -103,6 +108,20 @@ pub fn all() -> Result<Vec<Kernel>, Missing> {
         fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     names.sort();
     Ok(names.iter().flat_map(|tree| Kernel::all_in(tree)).collect())
+}
+
+/// The current kernel of 32 bits of this machine's distribution, with PAE: Debian has one, Ubuntu none.
+///
+/// # Errors
+/// It cannot be had.
+pub fn of_32_bits() -> Result<Kernel, Missing> {
+    let package = "linux-image-686-pae";
+    let tree = cache::entry("kernels-i386", |folder| {
+        let request = Request { package, backports: false, choose: is_kernel, files: &FILES };
+        Apt::native_for(Architecture::I386)?.unpack(request, folder).map(drop)
+    })?;
+    let found = Kernel::all_in(&tree).into_iter().find(|kernel| kernel.has("CONFIG_PVH"));
+    found.ok_or_else(|| Missing::new("a kernel of 32 bits", format!("{package} has none with CONFIG_PVH")))
 }
 
 /// Kernels for Xen other than Linux: Xen's own shim, and GRUB's images for PV and PVH domains, of Debian 12.

@@ -33,7 +33,10 @@ impl Packed {
         let opened = open::open(&kernel.vmlinuz).map_err(|error| error.to_string())?;
         let request = Request {
             cmdline: Some(cmdline),
-            modules: vec![Module { name: "initrd.cpio".to_string(), content: initrd::small()? }],
+            modules: vec![Module {
+                name: "initrd.cpio".to_string(),
+                content: initrd::small_for(kernel.architecture())?,
+            }],
             settings,
             ..Request::new(kernel.release.clone(), opened.elf)
         };

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::{env, fmt};
 
-use crate::apt::{Apt, Request};
+use crate::apt::{Apt, Architecture, Request};
 use crate::tree::Tree;
 use crate::{Missing, cache};
 
@@ -165,9 +165,21 @@ pub fn zstd() -> Result<Command, Missing> {
 /// # Errors
 /// Its package cannot be had.
 pub fn busybox() -> Result<PathBuf, Missing> {
+    busybox_for(Architecture::Amd64)
+}
+
+/// The same for an architecture.
+///
+/// # Errors
+/// As [`busybox`].
+pub fn busybox_for(architecture: Architecture) -> Result<PathBuf, Missing> {
     let request =
         Request { package: "busybox-static", backports: false, choose: |name| name == "busybox-static", files: &[] };
-    let folder = cache::entry("busybox", |folder| Apt::native()?.unpack(request, folder).map(drop))?;
+    let name = match architecture {
+        Architecture::Amd64 => "busybox",
+        Architecture::I386 => "busybox-i386",
+    };
+    let folder = cache::entry(name, |folder| Apt::native_for(architecture)?.unpack(request, folder).map(drop))?;
     let found = ["bin/busybox", "usr/bin/busybox"].iter().map(|name| folder.join(name)).find(|path| path.exists());
     found.ok_or_else(|| Missing::new("a static busybox", "the package busybox-static has none"))
 }
