@@ -4,8 +4,8 @@
 use shared::format::Manifest;
 use shared::kernel::{Kernel, Plan, Protocol, PvLayout, SliceFile};
 use shared::memory::{
-    ArrangeError, Arrangement, Builder, Direct, Found, NeedError, PhysRange, Ram, Room, Started, VirtRange, Wanted,
-    arrange, first_scratch, memory_need, scratch_len, simulated_domain,
+    ArrangeError, Arrangement, Builder, Direct, Found, Low, NeedError, PhysRange, Ram, Room, Started, VirtRange,
+    Wanted, arrange, first_scratch, memory_need, scratch_len, simulated_domain,
 };
 use shared::pv::{PvBuilder, PvError, PvNeedError, PvWanted, SimulatedPv, StartOfDay, pv_memory_need, simulated_pv};
 
@@ -22,6 +22,8 @@ pub struct Surroundings {
     scratch: u64,
     /// Bytes of each module in the pack, as a Linux gets them.
     modules: Vec<u64>,
+    /// Whether the pack has anything that the kernel is handed.
+    hands: bool,
 }
 
 /// A domain of a certain size: what stage0 would find in it, and where everything would go.
@@ -84,6 +86,7 @@ impl Surroundings {
             stage0_pv: plan(Protocol::Pv).and_then(|plan| plan.pv),
             scratch: scratch_len(manifest.frames().map(|frame| frame.codec)),
             modules: manifest.handed(true).map(|module| module.len()).collect(),
+            hands: manifest.hands(),
         }
     }
 
@@ -144,6 +147,13 @@ impl Surroundings {
         let direct = Direct { plan, gib_pages: false };
         let (room, direct) =
             if plan.protocol == Protocol::Direct { (Room::DIRECT, Some(direct)) } else { (Room::PVH, None) };
-        Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch: self.scratch, room, direct }
+        Wanted {
+            kernel: &plan.areas,
+            relocation: plan.relocation,
+            scratch: self.scratch,
+            room,
+            direct,
+            low: Low::of(plan, self.hands),
+        }
     }
 }

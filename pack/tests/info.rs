@@ -28,7 +28,7 @@ fn memory_is_drawn_before_and_after() {
         [
             "map        PVH in 128 MiB of Xen's; a character is 2 MiB, `.` is free",
             "before     [SPPPPPPPPP......................................................]",
-            "after      [S.......KKKKKKKKK......................................DPPPPPPPP]",
+            "after      [S.......KKKKKKKKI......................................DPPPPPPPP]",
         ]
     );
     let list = drawn[3..].join("\n");

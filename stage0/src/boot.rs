@@ -7,8 +7,8 @@ use shared::format::{MAX_MANIFEST_LEN, Manifest};
 use shared::kernel::{Decisions, Kernel, Name, Plan, PlanError, Protocol, PvLayout};
 use shared::measure::{self, Hex, Measured, Short};
 use shared::memory::{
-    Arrangement, Builder, Direct, Found, Holder, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started, VIEW_LEN, Virt,
-    Wanted, arrange, first_scratch, memory_need, scratch_len, shifted,
+    Arrangement, Builder, Direct, FileRange, Found, Holder, Low, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started,
+    VIEW_LEN, Virt, Wanted, arrange, first_scratch, memory_need, scratch_len, shifted,
 };
 use shared::pv::{PvDomain, PvWanted, StartOfDay, pv_memory_need};
 use shared::trust::{TrustSlot, check_required};
@@ -71,8 +71,8 @@ pub struct Loaded<'m> {
     pub cmdline: KernelCmdline,
     /// What the kernel calls itself.
     pub name: Name,
-    /// Whether it is a Linux.
-    pub linux: bool,
+    /// By how many bytes all that it gets of the pack lies lower than where it was stored.
+    pub sunk: u64,
     /// Where the log of measurements is, if the pack wants one.
     pub log: Option<PhysRange>,
     /// What a PV kernel is started with.
@@ -96,7 +96,8 @@ impl Loaded<'_> {
     /// pack.
     pub fn modules<'a>(&'a self, handed: &'a Handed) -> impl Iterator<Item = Module<'a>> {
         let ramdisk = Ramdisk { base: self.arrangement.pack.start() };
-        let packed = self.manifest.handed(self.linux).filter_map(move |stored| ramdisk.place(stored));
+        let sunk = self.sunk;
+        let packed = self.manifest.handed(self.plan.linux).filter_map(move |stored| sunken(ramdisk, stored, sunk));
         let packed = packed.map(|range| Module { range, cmdline: None });
         let packed = packed.chain(self.log.map(|range| Module { range, cmdline: Some(measure::NAME.as_bytes()) }));
         let places = self.arrangement.modules.iter();
@@ -157,7 +158,7 @@ pub fn load<'m, M: Machine + ?Sized>(
         Ok(view) => view,
         Err(error) => {
             let room = if domain.pv.is_some() { Room::PV } else { Room::default() };
-            let wanted = Wanted { kernel: &[], relocation: None, scratch, room, direct: None };
+            let wanted = Wanted { kernel: &[], relocation: None, scratch, room, direct: None, low: Low::default() };
             return Err(too_small(domain, &started, &wanted, None, &manifest).unwrap_or(error.into()));
         }
     };
@@ -169,9 +170,10 @@ pub fn load<'m, M: Machine + ?Sized>(
         Protocol::Pvh => (Room::PVH, None),
         Protocol::Direct => (Room::DIRECT, Some(Direct { plan: &plan, gib_pages: domain.gib_pages })),
     };
-    let wanted = Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch, room, direct };
+    let low = Low::of(&plan, manifest.hands());
+    let wanted = Wanted { kernel: &plan.areas, relocation: plan.relocation, scratch, room, direct, low };
     let too_small = || too_small(domain, &started, &wanted, Some(&plan), &manifest);
-    let start_of_day = start_of_day(domain, &kernel, &plan, &manifest).map_err(|error| too_small().unwrap_or(error))?;
+    let start_of_day = start_of_day(domain, &plan, &manifest).map_err(|error| too_small().unwrap_or(error))?;
     let areas = start_of_day.as_ref().map(StartOfDay::areas);
     let kernel_areas = areas.as_deref().unwrap_or(&plan.areas);
     let arrangement = arrange(&found, &Wanted { kernel: kernel_areas, ..wanted });
@@ -179,11 +181,27 @@ pub fn load<'m, M: Machine + ?Sized>(
     move_all(machine, &found, &arrangement, meter)?;
     let mut ramdisk = Ramdisk { base: arrangement.pack.start() };
     place(machine.memory(), &mut ramdisk, &manifest, &plan, arrangement.shift, meter)?;
-    let log =
-        stage0.map(|stage0| measure(machine.memory(), domain, &manifest, &ramdisk, &cmdline, &stage0)).transpose()?;
+    let sunk = sink(machine.memory(), &manifest, arrangement.pack, low)?;
+    let room = manifest.room().and_then(|room| sunken(ramdisk, room.stored, sunk)).unwrap_or_default();
+    let log = stage0.map(|stage0| measure(machine.memory(), domain, &manifest, room, &cmdline, &stage0)).transpose()?;
     let rsdp = rsdp_for(machine.memory(), domain, &kernel, &mut arrangement);
-    let (linux, name) = (kernel.xen.is_linux(), kernel.xen.guest_os);
-    Ok(Loaded { manifest, plan, arrangement, cmdline, name, linux, log, start_of_day, rsdp })
+    Ok(Loaded { manifest, plan, arrangement, cmdline, name: kernel.xen.guest_os, sunk, log, start_of_day, rsdp })
+}
+
+/// Where something stored in the pack is that the kernel is handed, after [`sink`].
+fn sunken(ramdisk: Ramdisk, stored: FileRange, sunk: u64) -> Option<PhysRange> {
+    ramdisk.place(FileRange::new(stored.offset().checked_sub(sunk)?, stored.len()).ok()?)
+}
+
+/// Moves all that the kernel is handed of the pack, which is its end, down to its start, where frames were that nobody needs any
+/// more, if it shall lie low. Returns by how many bytes, whole pages.
+fn sink<M: Memory>(memory: &mut M, manifest: &Manifest<'_>, pack: PhysRange, low: Low) -> Result<u64, LoadError> {
+    let first = manifest.room().or_else(|| manifest.modules().next()).filter(|_| low.pack);
+    let Some(sunk) = first.map(|member| member.stored.offset()) else { return Ok(0) };
+    let handed = pack.start().checked_add(sunk).and_then(|start| PhysRange::new(start, pack.end()).ok());
+    let from = handed.unwrap_or_default();
+    memory.relocate(from, pack.start()).ok_or(LoadError::Unreachable { range: from })?;
+    Ok(sunk)
 }
 
 /// Writes the log of measurements into its room, and says where it is.
@@ -191,11 +209,10 @@ fn measure<M: Memory>(
     memory: &mut M,
     domain: &mut Domain<'_>,
     manifest: &Manifest<'_>,
-    ramdisk: &Ramdisk,
+    room: PhysRange,
     cmdline: &str,
     stage0: &[u8; 32],
 ) -> Result<PhysRange, LoadError> {
-    let room = manifest.room().and_then(|room| ramdisk.place(room.stored)).unwrap_or_default();
     let bytes = memory.bytes_mut(room).ok_or(LoadError::Unreachable { range: room })?;
     let len = Measured { stage0, manifest, cmdline }.write(bytes);
     say!(domain, "stage0: measured:{}", Short(bytes.get(..len).unwrap_or_default()));
@@ -212,14 +229,9 @@ fn plan(domain: &Domain<'_>, kernel: &Kernel, decisions: &Decisions) -> Result<P
 }
 
 /// What is laid out around a PV kernel.
-fn start_of_day(
-    domain: &Domain<'_>,
-    kernel: &Kernel,
-    plan: &Plan,
-    manifest: &Manifest<'_>,
-) -> Result<Option<StartOfDay>, Error> {
+fn start_of_day(domain: &Domain<'_>, plan: &Plan, manifest: &Manifest<'_>) -> Result<Option<StartOfDay>, Error> {
     let Some((pv, layout)) = domain.pv.zip(plan.pv.as_ref()) else { return Ok(None) };
-    let mut modules = manifest.handed(kernel.xen.is_linux());
+    let mut modules = manifest.handed(plan.linux);
     let module = modules.next().map_or(0, |module| module.len());
     if modules.next().is_some() {
         return Err(Error::PvModules);

@@ -8,7 +8,7 @@ use std::vec::Vec;
 use shared::cmdline::Options;
 use shared::format::{Codec, EncodedModule, MAX_MANIFEST_LEN};
 use shared::measure::{self, Hex};
-use shared::memory::{Arrangement, Builder, MIB, PAGE_SIZE, Phys, PhysRange};
+use shared::memory::{Arrangement, Builder, MIB, PAGE_SIZE, Phys, PhysRange, START_INFO_LEN};
 use shared::trust::TrustSlot;
 use shared::xen::{HvmMemmapEntry, HvmModlistEntry, HvmStartInfo, START_INFO_MAGIC};
 use zerocopy::{FromBytes, IntoBytes};
@@ -164,6 +164,30 @@ fn modules_that_share_pages_where_the_kernel_goes_arrive_whole() {
         assert!(memory.0[indices(*place)] == content[..], "{place}");
         let rest = PhysRange::new(place.end(), place.end().align_up(PAGE_SIZE).unwrap()).unwrap();
         assert!(memory.0[indices(rest)].iter().all(|byte| *byte == 0), "{place}");
+    }
+}
+
+/// FreeBSD takes its memory from behind the highest of them: nothing is left between them, not even where the kernel's frames were.
+#[test]
+fn modules_of_no_linux_follow_page_by_page_behind_the_kernel() {
+    let sizes = [0x1000, 0x1900, 0x1234, 1, 0xfff, 0x3001];
+    for count in 1..=sizes.len() {
+        for pack_at in [0x18_0000, 0x2f_0000, 0x50_0000] {
+            let own: Vec<_> = sizes.iter().zip(1..).take(count).map(|(size, seed)| noise(*size, seed)).collect();
+            let built = Built::with(8 * MIB, vec![(pack_at, pack(0x10_0000, &own))]);
+            let (memory, info, places) = built.start().unwrap();
+            assert_eq!(info.nr_modules.get() as usize, count);
+            // The kernel ends at 2 MiB, and what it is handed is there.
+            let mut at = Phys(0x20_0000 + START_INFO_LEN);
+            assert_eq!(info.memmap_paddr.get() / 0x1_0000, 0x20);
+            for (place, content) in places.iter().zip(&own) {
+                assert_eq!(place.start(), at, "{count} from {pack_at:#x}");
+                assert!(memory.0[indices(*place)] == content[..], "{place}");
+                at = place.end().align_up(PAGE_SIZE).unwrap();
+                let rest = PhysRange::new(place.end(), at).unwrap();
+                assert!(memory.0[indices(rest)].iter().all(|byte| *byte == 0), "{place}");
+            }
+        }
     }
 }
 

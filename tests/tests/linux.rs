@@ -24,6 +24,7 @@ fn main() {
         trial::test("t1_three_compressions_reach_userspace", three_compressions),
         trial::test("t1_the_least_memory_that_info_states_is_enough_and_less_is_not", least_memory),
     ];
+    tests.push(trial::test("t1_a_kernel_of_32_bits_reaches_userspace", of_32_bits));
     let variants = [("pc_with_6_gib", Board::Pc, 6 << 10), ("q35", Board::Q35, 256), ("microvm", Board::Microvm, 256)];
     tests.extend(variants.map(|(name, board, memory)| {
         trial::test(&format!("t1_linux_reaches_userspace_on_{name}"), move || on_board(name, board, memory))
@@ -96,6 +97,17 @@ fn three_compressions() -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Its first page tables end soon behind it. The least memory, and where an initrd lies above all that it maps at first.
+fn of_32_bits() -> Result<(), Trouble> {
+    let packed = packed("linux-32", kernels::of_32_bits()?, Board::Pc)?;
+    let least = packed.need()? / MIB + 16;
+    for memory in [least, 256, 2048] {
+        let name = format!("linux-32-{memory}");
+        packed.check(&packed.machine(&name)?.memory(memory).run()?, "none")?;
+    }
+    Ok(())
+}
+
 fn on_board(name: &str, board: Board, memory: u64) -> Result<(), Trouble> {
     let name = format!("linux-{name}");
     let packed = packed(&name, quick()?, board)?;
@@ -117,7 +129,7 @@ fn least_memory() -> Result<(), Trouble> {
 
 /// All in one go: starting the emulation takes longer than the kernels do.
 fn under_xen() -> Result<(), Trouble> {
-    let kernels = kernels::of_different_compressions(3)?.into_iter();
+    let kernels = kernels::of_different_compressions(3)?.into_iter().chain([kernels::of_32_bits()?]);
     let packs: Vec<Packed> = kernels
         .map(|kernel| packed(&format!("linux-xen-{}", kernel.release), kernel, Board::Pc))
         .collect::<Result<_, _>>()?;

@@ -45,6 +45,7 @@ fn plan(class: Class, entry: Entry, segments: &[(u64, u64, u64, Access)]) -> Pla
         entry,
         relocation: None,
         pv: None,
+        linux: false,
     }
 }
 

@@ -175,6 +175,11 @@ impl<'a> Manifest<'a> {
         both.or(first).into_iter().chain(modules)
     }
 
+    /// Whether a kernel is handed anything of the pack.
+    pub fn hands(&self) -> bool {
+        self.handed(true).next().is_some()
+    }
+
     /// The kernel's frames, in the order of the ELF file, which they cover without a gap.
     pub fn frames(&self) -> impl ExactSizeIterator<Item = Frame<'a>> + Clone + use<'a> {
         self.frames.iter().enumerate().map(|(index, entry)| frame(index, entry))

@@ -11,10 +11,10 @@
 use core::fmt;
 
 use super::claims::{Claim, ClaimError, Claims, Holder, span};
-use super::{GIB, MIB, PhysRange, Ram};
+use super::{GIB, MIB, Phys, PhysRange, Ram};
 use crate::direct::{Block, shadows};
 use crate::format::Codec;
-use crate::kernel::{Plan, Relocation};
+use crate::kernel::{Plan, Protocol, Relocation};
 
 /// Most modules that the builder may pass beside the pack. libxl passes one besides, QEMU and Xen's dom0 builder none.
 pub const MAX_MODULES: usize = 8;
@@ -77,6 +77,26 @@ pub struct Wanted<'a> {
     pub room: Room,
     /// For the direct protocol: what decides on the page tables that the kernel gets.
     pub direct: Option<Direct<'a>>,
+    /// Which modules leave where they are for a lower place.
+    pub low: Low,
+}
+
+/// Which modules lie as low behind what the kernel is handed as moving allows. Some kernels take their memory from behind the
+/// highest of them (FreeBSD, sys/x86/xen/pv.c: `physfree`); a Linux finds an initrd anywhere below 4 GiB.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Low {
+    /// Those in the pack, and so the pack.
+    pub pack: bool,
+    /// The builder's.
+    pub modules: bool,
+}
+
+impl Low {
+    /// For the kernel of `plan`, in a pack of which it is handed something if `hands`.
+    pub fn of(plan: &Plan, hands: bool) -> Self {
+        let low = plan.protocol != Protocol::Pv && !plan.linux;
+        Self { pack: low && hands, modules: low }
+    }
 }
 
 /// What decides on the page tables that a kernel gets by the direct protocol.
@@ -204,36 +224,40 @@ pub fn arrange(found: &Found<'_>, wanted: &Wanted<'_>) -> Result<Arrangement, Ar
         claims.claim(rsdp, Holder::Rsdp)?;
     }
     let shift = claim_kernel(&mut claims, ram, wanted)?;
+    let room = wanted.room;
+
+    // What the kernel is handed comes first: it is written last, so that whatever is there now can move.
+    claim_shadows(&mut claims, wanted)?;
+    let (behind, mut block) = (claims.end_of(Holder::Kernel), Block::NONE);
+    if let Some(Direct { plan, gib_pages }) = wanted.direct {
+        let len = Block::len(plan, ram, gib_pages);
+        block = Block::at(claims.allocate_behind(ram, len, behind, REACHABLE, Holder::Block, &[])?);
+    }
+    let mut start_info = claims.allocate_behind(ram, room.start_info, behind, FIRST_GIB, Holder::StartInfo, &[])?;
+    claims.release(Holder::Shadow);
+    let behind = behind.max(start_info.end()).max(block.range().end());
 
     // What can stay stays, and is in nobody's way; what cannot is in the way of others until it has moved.
     let mut movers = Movers::default();
     movers.stay_or_move(&mut claims, found.stage0, Holder::Stage0)?;
     movers.stay_or_move(&mut claims, found.structures, Holder::Structures)?;
-    // What the kernel gets it sees by the 1:1 map, where that is not shadowed.
-    for shadow in wanted.direct.iter().flat_map(|direct| shadows(direct.plan)) {
-        claims.shadow(shadow)?;
-    }
-    movers.stay_or_move(&mut claims, found.pack, Holder::Pack)?;
+    claim_shadows(&mut claims, wanted)?;
+    let low = |is_low: bool| is_low.then_some(behind);
+    let (pack_low, modules_low) = (low(wanted.low.pack), low(wanted.low.modules));
+    movers.stay_or_sink(&mut claims, found.pack, Holder::Pack, pack_low)?;
     for (n, module) in found.modules.iter().enumerate() {
-        movers.stay_or_move(&mut claims, *module, Holder::Module(n))?;
+        movers.stay_or_sink(&mut claims, *module, Holder::Module(n), modules_low)?;
     }
-    let pack = movers.destination(&mut claims, ram, found.pack, Holder::Pack)?;
+    let pack = movers.destination(&mut claims, ram, found.pack, Holder::Pack, pack_low)?;
     let mut modules = heapless::Vec::new();
     for (n, module) in found.modules.iter().enumerate() {
-        let place = movers.destination(&mut claims, ram, *module, Holder::Module(n))?;
+        let place = movers.destination(&mut claims, ram, *module, Holder::Module(n), modules_low)?;
         modules.push(place).map_err(|_| ArrangeError::TooManyModules { found: found.modules.len() })?;
     }
-    let structures = movers.destination(&mut claims, ram, found.structures, Holder::Structures)?;
-    let stage0 = movers.destination(&mut claims, ram, found.stage0, Holder::Stage0)?;
-    let mut block = Block::NONE;
-    if let Some(Direct { plan, gib_pages }) = wanted.direct {
-        let len = Block::len(plan, ram, gib_pages);
-        block = Block::at(claims.allocate(ram, len, REACHABLE, Holder::Block, &[])?);
-        claims.release(Holder::Shadow);
-    }
-    let room = wanted.room;
+    let structures = movers.destination(&mut claims, ram, found.structures, Holder::Structures, None)?;
+    let stage0 = movers.destination(&mut claims, ram, found.stage0, Holder::Stage0, None)?;
+    claims.release(Holder::Shadow);
     let tables = claims.allocate(ram, room.tables, REACHABLE, Holder::PageTables, &movers.all())?;
-    let mut start_info = claims.allocate(ram, room.start_info, FIRST_GIB, Holder::StartInfo, &[])?;
     let mut trampoline = claims.allocate(ram, room.trampoline, FIRST_GIB, Holder::Trampoline, &[])?;
     let scratch = claims.allocate(ram, wanted.scratch, REACHABLE, Holder::Scratch, &[])?;
     if wanted.direct.is_some() {
@@ -256,6 +280,20 @@ impl Movers {
         self.list.push(Claim { range, holder }).map_err(|_| ClaimError::TooMany)
     }
 
+    /// The same; what shall lie low moves in any case.
+    fn stay_or_sink(
+        &mut self,
+        claims: &mut Claims,
+        range: PhysRange,
+        holder: Holder,
+        low: Option<Phys>,
+    ) -> Result<(), ClaimError> {
+        match low {
+            None => self.stay_or_move(claims, range, holder),
+            Some(_) => self.list.push(Claim { range, holder }).map_err(|_| ClaimError::TooMany),
+        }
+    }
+
     /// The places of all that has not moved while `holder` does. stage0 moves first, each other after those before it;
     /// only stage0 and what it stands on may not overlap the place that they leave.
     fn in_the_way(&self, holder: Holder) -> heapless::Vec<PhysRange, { MAX_MODULES + 3 }> {
@@ -275,12 +313,23 @@ impl Movers {
         ram: &Ram,
         range: PhysRange,
         holder: Holder,
+        low: Option<Phys>,
     ) -> Result<PhysRange, ClaimError> {
         if !self.list.iter().any(|claim| claim.holder == holder) {
             return Ok(range);
         }
-        claims.allocate(ram, range.len(), REACHABLE, holder, &self.in_the_way(holder))
+        let avoid = self.in_the_way(holder);
+        match low {
+            None => claims.allocate(ram, range.len(), REACHABLE, holder, &avoid),
+            Some(from) => claims.allocate_behind(ram, range.len(), from, REACHABLE, holder, &avoid),
+        }
     }
+}
+
+/// Claims, for nobody, what the kernel does not see by the 1:1 map.
+fn claim_shadows(claims: &mut Claims, wanted: &Wanted<'_>) -> Result<(), ClaimError> {
+    let mut shadows = wanted.direct.iter().flat_map(|direct| shadows(direct.plan));
+    shadows.try_for_each(|shadow| claims.shadow(shadow))
 }
 
 /// Claims the kernel's areas where it was linked or, if that cannot be and it allows it, elsewhere.
@@ -321,6 +370,6 @@ fn claim_shifted(claims: &mut Claims, ram: &Ram, areas: &[PhysRange], shift: u64
 
 /// `range`, moved up by `shift` modulo 2^64; `None` where that wraps around within the range.
 pub fn shifted(range: &PhysRange, shift: u64) -> Option<PhysRange> {
-    let start = super::Phys(range.start().0.wrapping_add(shift));
+    let start = Phys(range.start().0.wrapping_add(shift));
     PhysRange::sized(start, range.len()).ok()
 }

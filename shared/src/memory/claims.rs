@@ -169,6 +169,23 @@ impl Claims {
         Ok(range)
     }
 
+    /// The same, as low as possible from `from` on, or where nothing is free there, as high as possible below.
+    pub fn allocate_behind(
+        &mut self,
+        ram: &Ram,
+        len: u64,
+        from: Phys,
+        within: PhysRange,
+        holder: Holder,
+        avoid: &[PhysRange],
+    ) -> Result<PhysRange, ClaimError> {
+        let whole = len.checked_next_multiple_of(PAGE_SIZE).filter(|len| *len != 0);
+        match whole.and_then(|len| self.lowest_free(ram, len, from, within, avoid)) {
+            Some(range) => self.claim(range, holder).map(|()| range),
+            None => self.allocate(ram, len, within, holder, avoid),
+        }
+    }
+
     /// Keeps what comes later off `range`, whoever holds it.
     pub fn shadow(&mut self, range: PhysRange) -> Result<(), ClaimError> {
         self.list.push(Claim { range, holder: Holder::Shadow }).map_err(|_| ClaimError::TooMany)
@@ -177,6 +194,35 @@ impl Claims {
     /// Gives up all that `holder` has.
     pub fn release(&mut self, holder: Holder) {
         self.list.retain(|claim| claim.holder != holder);
+    }
+
+    /// The first byte behind all that `holder` has.
+    pub fn end_of(&self, holder: Holder) -> Phys {
+        let held = self.list.iter().filter(|claim| claim.holder == holder);
+        held.map(|claim| claim.range.end()).max().unwrap_or_default()
+    }
+
+    /// The lowest free range of `len` bytes (whole pages) of RAM from `from` on. It takes at most as many steps as
+    /// [`highest_free`](Self::highest_free).
+    fn lowest_free(
+        &self,
+        ram: &Ram,
+        len: u64,
+        from: Phys,
+        within: PhysRange,
+        avoid: &[PhysRange],
+    ) -> Option<PhysRange> {
+        let taken = || self.list.iter().map(|claim| &claim.range).chain(avoid);
+        for part in ram.ranges().iter().filter_map(|ram| ram.intersection(&within)) {
+            let mut start = part.start().max(from).align_up(PAGE_SIZE)?;
+            while let Some(range) = PhysRange::sized(start, len).ok().filter(|range| range.end() <= part.end()) {
+                match taken().filter(|held| held.overlaps(&range)).map(PhysRange::end).max() {
+                    Some(held) => start = held.align_up(PAGE_SIZE)?,
+                    None => return Some(range),
+                }
+            }
+        }
+        None
     }
 
     /// The highest free range of `len` bytes (whole pages) of RAM. Each step leaves a claim behind, so that there are
@@ -228,6 +274,29 @@ mod tests {
         for part in ["the kernel", "0x2000..0x4000", "the pack", "0x1000..0x3000"] {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn memory_behind_a_place_is_taken_as_low_as_it_is_free() {
+        let ram = ram(&[range(0, 0x8000), range(0x10000, 0x14000)]);
+        let mut claims = Claims::default();
+        claims.claim(range(0x3000, 0x4010), Holder::Kernel).unwrap();
+        assert_eq!(claims.end_of(Holder::Kernel), Phys(0x4010));
+        assert_eq!(claims.end_of(Holder::Pack), Phys(0));
+        let all = range(0, 1 << 32);
+        let mut behind = |len, from, avoid: &[PhysRange]| {
+            claims.allocate_behind(&ram, len, Phys(from), all, Holder::StartInfo, avoid)
+        };
+        assert_eq!(behind(0, 0x4010, &[]), Ok(PhysRange::EMPTY));
+        assert_eq!(behind(1, 0x4010, &[]), Ok(range(0x5000, 0x6000)));
+        assert_eq!(behind(0x1000, 0x4010, &[range(0x6fff, 0x7000)]), Ok(range(0x7000, 0x8000)));
+        // Behind a hole.
+        assert_eq!(behind(0x3000, 0x4010, &[]), Ok(range(0x10000, 0x13000)));
+        // Nothing behind it is free: the highest below.
+        assert_eq!(behind(0x2000, 0x4010, &[]), Ok(range(0x1000, 0x3000)));
+        let none = behind(0x2000, 0x4010, &[]);
+        assert!(matches!(none, Err(ClaimError::NoRoom { len: 0x2000, .. })), "{none:?}");
+        assert!(behind(u64::MAX, 0, &[]).is_err());
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::tables::window_len;
 use super::{PvBuilder, PvDomain, PvError, StartOfDay};
 use crate::kernel::PvLayout;
 use crate::memory::{
-    ArrangeError, Arrangement, Found, GIB, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Region, RegionKind, Room, Started,
-    Wanted, arrange, first_scratch,
+    ArrangeError, Arrangement, Found, GIB, Low, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Region, RegionKind, Room,
+    Started, Wanted, arrange, first_scratch,
 };
 
 /// Most memory that is tried, bytes: as much as of other domains.
@@ -68,7 +68,14 @@ pub fn simulated_pv(wanted: &PvWanted<'_>, memory: u64) -> Result<SimulatedPv, P
     start_of_day.check_module(&ram)?;
     let areas = start_of_day.areas();
     let found = Found { ram: &ram, stage0, pack: first.module, modules: &[], structures, rsdp: None };
-    let wanted = Wanted { kernel: &areas, relocation: None, scratch: wanted.scratch, room: Room::PV, direct: None };
+    let wanted = Wanted {
+        kernel: &areas,
+        relocation: None,
+        scratch: wanted.scratch,
+        room: Room::PV,
+        direct: None,
+        low: Low::default(),
+    };
     let arrangement = first_scratch(&found, wanted.scratch).and_then(|_| arrange(&found, &wanted));
     Ok(SimulatedPv { ram, pack: first.module, structures, start_of_day, arrangement })
 }

@@ -126,12 +126,13 @@ pub fn write_start_info<'a, M: Memory>(
         info.nr_modules = u32::try_from(handover.modules.len()).unwrap_or(0).into();
         info.modlist_paddr = writer.address(modlist_at).0.into();
     }
+    // Before the memory map, which ends the block: a kernel may take memory from behind that (FreeBSD).
+    info.cmdline_paddr = writer.text(handover.cmdline.as_bytes())?.0.into();
     if handed.memmap_handed || !reserved.is_empty() {
         let (memmap_at, entries) = writer.memmap(&handed.memmap, &reserved)?;
         info.memmap_paddr = writer.address(memmap_at).0.into();
         info.memmap_entries = entries.into();
     }
-    info.cmdline_paddr = writer.text(handover.cmdline.as_bytes())?.0.into();
     writer.put(info_at, &info.as_bytes()[..info_len]);
     Ok(())
 }

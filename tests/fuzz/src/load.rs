@@ -368,7 +368,7 @@ fn own(manifest: &Manifest<'_>, pack: &[u8], loaded: &Loaded<'_>) -> Vec<Handing
     let bytes = |member: Member<'_>| pack[member.stored.offset() as usize..member.stored.end() as usize].to_vec();
     let mut own: Vec<Handing> = manifest.modules().map(|member| (bytes(member), None)).collect();
     if let Some((room, log)) = manifest.room().map(bytes).zip(loaded.log) {
-        if loaded.linux {
+        if loaded.plan.linux {
             // The archive and the initrd as one.
             let archive = &room[measure::ARCHIVE_AT..];
             match own.first_mut() {
@@ -384,7 +384,9 @@ fn own(manifest: &Manifest<'_>, pack: &[u8], loaded: &Loaded<'_>) -> Vec<Handing
 /// The log is in its room, and in the room's archive, and nothing else there has changed. Puts it into `pack`, too.
 fn measured(machine: &Watched, loaded: &Loaded<'_>, manifest: &Manifest<'_>, log: PhysRange, pack: &mut [u8]) {
     let stored = manifest.room().expect("room for a log").stored;
-    assert_eq!(log.start().0, loaded.arrangement.pack.start().0 + stored.offset());
+    // What a kernel is handed that is no Linux begins where the pack did.
+    assert_eq!(loaded.sunk, if loaded.plan.linux || loaded.start_of_day.is_some() { 0 } else { stored.offset() });
+    assert_eq!(log.start().0, loaded.arrangement.pack.start().0 + stored.offset() - loaded.sunk);
     let text = expected_log(manifest, loaded.cmdline.as_str());
     let room = &mut pack[stored.offset() as usize..stored.end() as usize];
     let file = measure::ARCHIVE_AT + (CPIO_HEADER + measure::NAME.len() + 1).next_multiple_of(4);

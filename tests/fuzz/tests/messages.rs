@@ -25,7 +25,7 @@ use shared::format::{Codec, EncodedFrame, EncodedKernel, MAX_FRAME_LEN, Manifest
 use shared::kernel::notes::kind;
 use shared::kernel::{Decisions, Mapping};
 use shared::memory::{
-    Builder, Claims, Found, Holder, Phys, PhysRange, Ram, Region, RegionKind, Room, Started, Wanted, arrange,
+    Builder, Claims, Found, Holder, Low, Phys, PhysRange, Ram, Region, RegionKind, Room, Started, Wanted, arrange,
     memory_need,
 };
 use shared::trust::TrustSlot;
@@ -92,7 +92,8 @@ fn directly() {
     let (crowd, too_high, taken, no_ram) = ([page; 9], kernel(5 << 30), kernel(0), kernel(0xf000_0000));
     let found =
         Found { ram: &ram, stage0: all, pack: page, modules: &[], structures: PhysRange::EMPTY, rsdp: Some(page) };
-    let wanted = Wanted { kernel: &too_high, relocation: None, scratch: 0, room: Room::PVH, direct: None };
+    let (room, low) = (Room::PVH, Low::default());
+    let wanted = Wanted { kernel: &too_high, relocation: None, scratch: 0, room, direct: None, low };
     arrange(&Found { modules: &crowd, ..found }, &wanted).err().iter().for_each(|error| says(error));
     arrange(&found, &wanted).err().iter().for_each(|error| says(error));
     arrange(&found, &Wanted { kernel: &taken, ..wanted }).err().iter().for_each(|error| says(error));

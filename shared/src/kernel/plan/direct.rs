@@ -34,6 +34,7 @@ impl Kernel {
             entry,
             relocation: None,
             pv: None,
+            linux: self.xen.is_linux(),
         })
     }
 

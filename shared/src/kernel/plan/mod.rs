@@ -139,6 +139,8 @@ pub struct Plan {
     pub relocation: Option<Relocation>,
     /// What PV needs beside.
     pub pv: Option<PvLayout>,
+    /// Whether it is a Linux.
+    pub linux: bool,
 }
 
 impl Kernel {
@@ -236,8 +238,8 @@ impl Kernel {
         }
         self.check_placed(area.len())?;
         let areas = core::iter::once(area).collect();
-        let class = self.class;
-        Ok(Plan { protocol, class, extent, areas, placements, symbols, entry, relocation: None, pv: None })
+        let (class, linux) = (self.class, self.xen.is_linux());
+        Ok(Plan { protocol, class, extent, areas, placements, symbols, entry, relocation: None, pv: None, linux })
     }
 
     /// Refuses segments that share memory more than twice over: what is written there again and again, or mapped at ever more

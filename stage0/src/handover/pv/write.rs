@@ -67,7 +67,7 @@ fn zero_around(machine: &mut Pv, day: &StartOfDay, loaded: &Loaded<'_>) -> Resul
 /// Where the pack's module lies now; its last page is zero behind it.
 fn module(machine: &mut Pv, loaded: &Loaded<'_>) -> Result<PhysRange, HandOverError> {
     let ramdisk = Ramdisk { base: loaded.arrangement.pack.start() };
-    let module = loaded.manifest.handed(loaded.linux).next().and_then(|stored| ramdisk.place(stored));
+    let module = loaded.manifest.handed(loaded.plan.linux).next().and_then(|stored| ramdisk.place(stored));
     let module = module.unwrap_or_default();
     zero_page_end(machine.memory(), &module)?;
     Ok(module)
