@@ -12,7 +12,7 @@ use shared::kernel::{Decisions, Kernel, SliceFile};
 use crate::compress::{self, Progress, Settings};
 use crate::cut;
 use crate::input::{self, InputError};
-use crate::reading::{Reading, Refusal};
+use crate::reading::{ENTERED, Reading, Refusal};
 
 /// Most bytes of a module: 3 GiB. An initrd has to lie below 4 GiB, where there is no more RAM than that.
 pub const MAX_MODULE: u64 = 3 << 30;
@@ -87,6 +87,18 @@ pub enum BuildError {
     Format(FormatError),
 }
 
+/// Refuses a text that is too long for every protocol that stage0 may enter the kernel by.
+fn check_fits(reading: &Reading, text: &str) -> Result<(), BuildError> {
+    let plans = ENTERED.into_iter().filter(|protocol| reading.enters(*protocol));
+    let plans = plans.filter_map(|protocol| reading.plan(protocol).ok());
+    match plans.map(|plan| cmdline::limit(plan.protocol, plan.linux)).max() {
+        Some(limit) if text.len() > limit => {
+            Err(BuildError::Cmdline(CmdlineError::TooLong { limit, found: text.len() }))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Request {
     /// A request for the kernel alone, everything else as it is by default.
     pub fn new(kernel_name: impl Into<String>, elf: Vec<u8>) -> Self {
@@ -109,6 +121,7 @@ impl Request {
             cmdline::check_pack(text).map_err(BuildError::Cmdline)?;
         }
         let reading = Reading::of(&self.elf, &self.decisions)?;
+        check_fits(&reading, self.cmdline.as_deref().unwrap_or_default())?;
         let cuts = Kernel::cuts(&mut SliceFile(&self.elf)).map_err(Refusal::Read)?;
         let cuts = cuts.iter().flat_map(|range| [range.offset(), range.end()]);
         let pieces = cut::pieces(self.elf.len() as u64, cuts);

@@ -80,7 +80,7 @@ pub fn check(image: &Image<'_>, stage0: &[u8], domain: &Domain<'_>) -> Result<Ve
     let reading = Reading::of(&elf, image.manifest.decisions())?;
     let plan = plan(&reading, domain.kind)?;
     framed::check(&image.manifest, &elf, &plan)?;
-    let cmdline = kernel_cmdline(image, domain)?;
+    let cmdline = kernel_cmdline(image, domain, &plan)?;
     let dropped = Dropped::of(&image.manifest, domain.cmdline).map(|dropped| dropped.to_string());
     let surroundings = Surroundings::new(stage0, &image.manifest, domain.builder);
     let need = surroundings.need(&plan)?;
@@ -109,10 +109,10 @@ fn check_trust(image: &Image<'_>, domain: &Domain<'_>) -> Result<(), Obstacle> {
 }
 
 /// What the kernel would get as its command line.
-fn kernel_cmdline(image: &Image<'_>, domain: &Domain<'_>) -> Result<String, Obstacle> {
+fn kernel_cmdline(image: &Image<'_>, domain: &Domain<'_>, plan: &Plan) -> Result<String, Obstacle> {
     let manifest = &image.manifest;
     let own = image.cmdline()?.unwrap_or_default();
-    let limit = domain.kind.cmdline_limit();
+    let limit = cmdline::limit(plan.protocol, plan.linux);
     let merged = cmdline::merge(own, domain.cmdline, manifest.is_locked(), manifest.allowed(), limit);
     Ok(merged.map_err(Obstacle::Cmdline)?.as_str().to_owned())
 }

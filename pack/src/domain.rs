@@ -5,7 +5,6 @@ use std::fmt;
 use shared::kernel::{Decisions, Kernel, PlanError, Protocol};
 use shared::memory::Builder;
 use shared::trust::TrustSlot;
-use shared::xen::pv::MAX_PV_CMDLINE;
 
 /// A kind of domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +32,6 @@ impl Kind {
         match self {
             Self::Pvh => kernel.protocol_in_pvh(decisions),
             Self::Pv => kernel.protocol_in_pv(decisions),
-        }
-    }
-
-    /// Most bytes of a command line that a kernel gets in it. PV's start_info bounds it.
-    pub const fn cmdline_limit(self) -> usize {
-        match self {
-            Self::Pvh => shared::cmdline::MAX_LEN,
-            Self::Pv => MAX_PV_CMDLINE,
         }
     }
 }

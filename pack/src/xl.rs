@@ -3,11 +3,13 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use shared::xen::pv::MAX_PV_CMDLINE;
+
 use crate::domain::Kind;
 use crate::visible::shows;
 
 /// Most bytes of `extra` in a PV domain: its start_info has 1024 with the NUL (public/xen.h, MAX_GUEST_CMDLINE).
-const MAX_PV_EXTRA: usize = Kind::Pv.cmdline_limit();
+const MAX_PV_EXTRA: usize = MAX_PV_CMDLINE;
 
 /// All that is in the file. Files are named as dom0 sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,9 @@
 use core::fmt;
 
 use crate::format::Manifest;
+use crate::kernel::Protocol;
 use crate::visible::Visible;
+use crate::xen::pv::MAX_PV_CMDLINE;
 
 /// What a word for stage0 begins with.
 pub const PREFIX: &str = "stage0.";
@@ -24,6 +26,19 @@ pub const MAX_BUILDER_LEN: usize = 4095;
 
 /// Most bytes of what the kernel gets: a pack's own, a space, and a builder's.
 pub const MAX_LEN: usize = crate::format::MAX_CMDLINE_LEN as usize + 1 + MAX_BUILDER_LEN;
+
+/// Most bytes of what a Linux takes by PVH: COMMAND_LINE_SIZE is 2048 with the NUL (Linux, arch/x86/include/asm/setup.h). Of a
+/// longer line it would keep a beginning without an end, and stand still.
+pub const MAX_LINUX_LEN: usize = 2047;
+
+/// Most bytes of what a kernel gets that is entered by `protocol`.
+pub const fn limit(protocol: Protocol, linux: bool) -> usize {
+    match protocol {
+        Protocol::Pv => MAX_PV_CMDLINE,
+        Protocol::Pvh if linux => MAX_LINUX_LEN,
+        Protocol::Pvh | Protocol::Direct => MAX_LEN,
+    }
+}
 
 /// The text that the kernel gets.
 pub type KernelCmdline = heapless::String<MAX_LEN>;

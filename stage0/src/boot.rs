@@ -13,7 +13,6 @@ use shared::memory::{
 use shared::pv::{PvDomain, PvWanted, StartOfDay, pv_memory_need};
 use shared::trust::{TrustSlot, check_required};
 use shared::visible::write_line;
-use shared::xen::pv::MAX_PV_CMDLINE;
 
 use crate::error::Error;
 use crate::handover::Module;
@@ -142,7 +141,6 @@ pub fn load<'m, M: Machine + ?Sized>(
     for (index, member) in manifest.members().enumerate().skip(1) {
         verify_member(machine.memory(), &ramdisk, index, &member, meter)?;
     }
-    let cmdline = kernel_cmdline(machine.memory(), domain, &manifest, &ramdisk)?;
 
     // The pack's own pages: what a builder added behind them is of no use to anyone.
     let pack = PhysRange::sized(pack.start(), manifest.pack_len()).and_then(|pack| pack.page_hull()).unwrap_or(pack);
@@ -165,6 +163,10 @@ pub fn load<'m, M: Machine + ?Sized>(
     machine.use_scratch(view);
     let kernel = read_kernel(machine.memory(), &manifest, ramdisk, view, meter)?;
     let plan = plan(domain, &kernel, manifest.decisions())?;
+    let cmdline = kernel_cmdline(machine.memory(), domain.handed, &manifest, &ramdisk, &plan)?;
+    if let Some(dropped) = Dropped::of(&manifest, &domain.handed.cmdline) {
+        say!(domain, "stage0: locked: {dropped}");
+    }
     let (room, direct) = match plan.protocol {
         Protocol::Pv => (Room::PV, None),
         Protocol::Pvh => (Room::PVH, None),
@@ -268,12 +270,12 @@ fn read_manifest<'m, M: Memory, C: crate::load::Clock>(
     Ok(meter.measure(Phase::Verify, len, || Manifest::parse(copied, pack.len()))?)
 }
 
-/// The kernel's command line. A line says which of the builder's words the pack's lock keeps from it.
 fn kernel_cmdline<M: Memory>(
     memory: &M,
-    domain: &mut Domain<'_>,
+    handed: &Handed,
     manifest: &Manifest<'_>,
     ramdisk: &Ramdisk,
+    plan: &Plan,
 ) -> Result<KernelCmdline, Error> {
     let own = match manifest.cmdline() {
         None => "",
@@ -283,13 +285,8 @@ fn kernel_cmdline<M: Memory>(
             core::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or(LoadError::CmdlineText)?
         }
     };
-    let builder = &domain.handed.cmdline;
-    let limit = if domain.pv.is_some() { MAX_PV_CMDLINE } else { cmdline::MAX_LEN };
-    let merged = cmdline::merge(own, builder, manifest.is_locked(), manifest.allowed(), limit)?;
-    if let Some(dropped) = Dropped::of(manifest, builder) {
-        say!(domain, "stage0: locked: {dropped}");
-    }
-    Ok(merged)
+    let limit = cmdline::limit(plan.protocol, plan.linux);
+    Ok(cmdline::merge(own, &handed.cmdline, manifest.is_locked(), manifest.allowed(), limit)?)
 }
 
 fn read_kernel<M: Memory, C: crate::load::Clock>(

@@ -12,6 +12,7 @@ use pack::compress::Settings;
 use pack::image::Image;
 use pack::info::Info;
 use pack::stage0;
+use shared::cmdline::MAX_LINUX_LEN;
 use shared::memory::MIB;
 
 /// What the pack's own command line has, and the builder's. A quoted space, and a word for stage0 that must vanish. The early
@@ -25,6 +26,7 @@ fn main() {
         trial::test("t1_the_least_memory_that_info_states_is_enough_and_less_is_not", least_memory),
     ];
     tests.push(trial::test("t1_a_kernel_of_32_bits_reaches_userspace", of_32_bits));
+    tests.push(trial::test("t1_a_command_line_of_2047_bytes_arrives_whole", longest_cmdline));
     let variants = [("pc_with_6_gib", Board::Pc, 6 << 10), ("q35", Board::Q35, 256), ("microvm", Board::Microvm, 256)];
     tests.extend(variants.map(|(name, board, memory)| {
         trial::test(&format!("t1_linux_reaches_userspace_on_{name}"), move || on_board(name, board, memory))
@@ -45,7 +47,12 @@ struct Packed {
 
 /// Packs a kernel with the small ramdisk, and with a command line for `board`.
 fn packed(name: &str, kernel: Kernel, board: Board) -> Result<Packed, Trouble> {
-    let cmdline = format!("{OWN} {}", board.linux_words());
+    packed_with(name, kernel, board, "")
+}
+
+/// The same with more words of its own.
+fn packed_with(name: &str, kernel: Kernel, board: Board, words: &str) -> Result<Packed, Trouble> {
+    let cmdline = format!("{OWN} {} {words}", board.linux_words()).trim_end().to_owned();
     let settings = Settings { level: 3, ..Settings::default() };
     let linux::Packed { kernel, file, bytes } = linux::Packed::new(name, kernel, cmdline.clone(), settings)?;
     let image = Image::parse(&bytes).map_err(|error| error.to_string())?;
@@ -104,6 +111,27 @@ fn of_32_bits() -> Result<(), Trouble> {
     for memory in [least, 256, 2048] {
         let name = format!("linux-32-{memory}");
         packed.check(&packed.machine(&name)?.memory(memory).run()?, "none")?;
+    }
+    Ok(())
+}
+
+/// The longest that a Linux takes, of the pack's text and the builder's; one byte more is refused.
+fn longest_cmdline() -> Result<(), Trouble> {
+    let rest = format!("{OWN} {} ", Board::Pc.linux_words()).len() + " builders=1".len();
+    let filler = "filler=1 ".repeat(300);
+    for (len, fits) in [(MAX_LINUX_LEN, true), (MAX_LINUX_LEN + 1, false)] {
+        let name = format!("linux-cmdline-{len}");
+        let words = format!("{}x", &filler[..len - rest - 1]);
+        let packed = packed_with(&name, quick()?, Board::Pc, &words)?;
+        let outcome = packed.machine(&name)?.run()?;
+        if fits {
+            packed.check(&outcome, "none")?;
+            check(outcome.guest()?.cmdline.len() == len, outcome.failure(&format!("expected {len} bytes")))?;
+            continue;
+        }
+        let error = format!("expected at most {MAX_LINUX_LEN} bytes, found {len}");
+        check(outcome.serial.contains(&error), outcome.failure(&format!("expected: {error}")))?;
+        outcome.ended(&Exit::Debug(harness::stage0::EXIT_ERROR))?;
     }
     Ok(())
 }
