@@ -153,6 +153,30 @@ fn streams_one_after_the_other_are_one_file() {
     }
 }
 
+/// Linux' header says where its payload is; what is in there behind the stream is Linux' own.
+#[test]
+fn what_follows_a_stream_is_refused_but_in_a_payload() {
+    for (compression, name, _) in STORED {
+        for len in [1, 4, 7, 100] {
+            let followed = [stored(name), vec![b'x'; len]].concat();
+            let layers = [Layer::BzImage, Layer::Compressed(compression)];
+            assert_opens(bzimage(&followed), &layers, "6.0.0-boot");
+            match refused(followed) {
+                OpenCause::Followed { compression: found, len: behind } => {
+                    assert_eq!((found, behind), (compression, len));
+                }
+                // Without an end mark, it is a block that is cut.
+                OpenCause::TruncatedStream { .. } => assert!(compression == Compression::Lz4Legacy && len < 4),
+                other => panic!("{compression}, {len} bytes behind: {other}"),
+            }
+        }
+    }
+    assert_eq!(
+        message(&[stored("kernel.xz"), vec![0; 3]].concat()),
+        "in the xz: 3 bytes follow the xz stream, and are no part of it: cut them off, or decompress the file first"
+    );
+}
+
 #[test]
 fn a_legacy_lz4_stream_of_several_blocks_opens() {
     const BLOCK: usize = 8 << 20;
@@ -165,8 +189,11 @@ fn a_legacy_lz4_stream_of_several_blocks_opens() {
             stream.extend_from_slice(&(stored.len() as u32).to_le_bytes());
             stream.extend_from_slice(&stored);
         }
-        let opened = open_bytes(with_appended_len(stream, len)).map_err(|(_, cause)| cause).unwrap();
-        assert!(opened.elf == elf, "{len} bytes");
+        let payload = bzimage(&with_appended_len(stream.clone(), len));
+        for file in [stream, payload] {
+            let opened = open_bytes(file).map_err(|(_, cause)| cause).unwrap();
+            assert!(opened.elf == elf, "{len} bytes");
+        }
     }
 }
 

@@ -150,14 +150,27 @@ pub(crate) fn qemu_tree() -> Result<Tree, Missing> {
 /// # Errors
 /// Neither is to be had.
 pub fn zstd() -> Result<Command, Missing> {
-    let own = Command::new("zstd").arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status();
-    if own.is_ok_and(|status| status.success()) {
-        return Ok(Command::new("zstd"));
+    compressor("zstd", "zstd")
+}
+
+/// A command that starts a program that compresses, of the Debian package named: the machine's own, else a fetched one.
+///
+/// # Errors
+/// Neither is to be had.
+pub fn compressor(name: &str, package: &str) -> Result<Command, Missing> {
+    let mut own = Command::new(name);
+    own.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if own.status().is_ok_and(|status| status.success()) {
+        return Ok(Command::new(name));
     }
-    let request = Request { package: "zstd", backports: false, choose: |_| true, files: &[] };
-    let folder = cache::entry("zstd", |folder| Apt::native()?.unpack(request, folder).map(drop));
-    let fetched = folder.map(Tree::new).and_then(|tree| tree.command("usr/bin/zstd"));
-    fetched.map_err(|why| Missing::new("the program zstd", why).remedy("apt-get install zstd"))
+    let request = Request { package, backports: false, choose: |_| true, files: &[] };
+    let folder = cache::entry(package, |folder| Apt::native()?.unpack(request, folder).map(drop));
+    let fetched = folder.map(Tree::new).and_then(|tree| {
+        let places = [format!("usr/bin/{name}"), format!("bin/{name}")];
+        let program = places.iter().find(|place| tree.file(place).exists());
+        tree.command(program.map_or("", String::as_str))
+    });
+    fetched.map_err(|why| Missing::new(format!("the program {name}"), why).remedy("apt-get install, of that name"))
 }
 
 /// A busybox that needs no libraries.

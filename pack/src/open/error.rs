@@ -109,6 +109,16 @@ pub enum OpenCause {
         /// What the decoder says.
         error: io::Error,
     },
+    /// Behind the streams there is something else, which would be lost.
+    #[error(
+        "{len} bytes follow the {compression} stream, and are no part of it: cut them off, or decompress the file first"
+    )]
+    Followed {
+        /// Of what compression.
+        compression: Compression,
+        /// How many.
+        len: usize,
+    },
     /// Streams without end, each of which costs time whatever is in it.
     #[error("more than {MAX_STREAMS} {compression} streams, one after the other: compress it anew, as one")]
     TooManyStreams {

@@ -4,7 +4,9 @@
 //!
 //! - an ELF file, 32 or 64 bit;
 //! - a bzImage, whose payload is such an ELF compressed in any way that Linux knows;
-//! - any of these compressed once more (`vmlinux.gz`, `xen.gz`, `bzImage.xz`).
+//! - any of these compressed once more (`vmlinux.gz`, `xen.gz`, `bzImage.xz`), in one stream or several, with what the format
+//!   allows between and behind them. All of a file counts: what is behind its streams is refused. A bzImage's payload is what its
+//!   header says, and Linux has more in it than the stream.
 //!
 //! Input is not trusted: layers, sizes and the decoders' memory are bounded.
 
@@ -20,6 +22,7 @@ use std::path::Path;
 
 use bzimage::BzImage;
 pub use compression::Compression;
+use compression::End;
 pub use error::{OpenCause, OpenError};
 
 use crate::identity::Banner;
@@ -133,8 +136,9 @@ fn peel(
             Ok(Some(image.payload.to_vec()))
         }
         Kind::Compressed(compression) => {
+            let end = if layers.last() == Some(&Layer::BzImage) { End::Payload } else { End::File };
             layers.push(Layer::Compressed(compression));
-            Ok(Some(decompress(compression, bytes, limit)?))
+            Ok(Some(decompress(compression, bytes, end, limit)?))
         }
     }
 }
@@ -160,20 +164,29 @@ fn recognize(bytes: &[u8]) -> Result<Kind, OpenCause> {
 /// rest is decoded twice, so that one that exceeds the limit takes no memory for it.
 const KEPT: u64 = 128 << 20;
 
-/// Decodes the streams of one compression that `bytes` begin with, one after the other, to at most `limit` bytes. What
-/// follows them is ignored: Linux appends the decoded size to the payload of a bzImage.
-fn decompress(compression: Compression, bytes: &[u8], limit: u64) -> Result<Vec<u8>, OpenCause> {
-    decompress_keeping(compression, bytes, limit, KEPT)
+/// Bytes that a decoder is asked for at once.
+const BUFFER: usize = 64 << 10;
+
+/// Decodes the streams that `bytes` are, one after the other, to at most `limit` bytes: all of them, as the compression's own
+/// program does, or what is behind them is refused. Of a bzImage's payload only what it begins with.
+fn decompress(compression: Compression, bytes: &[u8], end: End, limit: u64) -> Result<Vec<u8>, OpenCause> {
+    decompress_keeping(compression, bytes, end, limit, KEPT)
 }
 
-fn decompress_keeping(compression: Compression, bytes: &[u8], limit: u64, kept: u64) -> Result<Vec<u8>, OpenCause> {
-    let mut decoded = Decoded { content: Vec::new(), len: 0, kept };
-    decoded.take(compression, bytes, limit)?;
+fn decompress_keeping(
+    compression: Compression,
+    bytes: &[u8],
+    end: End,
+    limit: u64,
+    kept: u64,
+) -> Result<Vec<u8>, OpenCause> {
+    let mut decoded = Decoded { content: Vec::new(), len: 0, kept, limit };
+    decoded.take(compression, bytes, end)?;
     if decoded.len <= kept {
         return Ok(decoded.content);
     }
-    let mut decoded = Decoded { content: input::room(decoded.len)?, len: 0, kept: limit };
-    decoded.take(compression, bytes, limit)?;
+    let mut decoded = Decoded { content: input::room(decoded.len)?, len: 0, kept: limit, limit };
+    decoded.take(compression, bytes, end)?;
     Ok(decoded.content)
 }
 
@@ -182,43 +195,68 @@ struct Decoded {
     content: Vec<u8>,
     len: u64,
     kept: u64,
+    limit: u64,
 }
 
 impl Decoded {
-    fn take(&mut self, compression: Compression, bytes: &[u8], limit: u64) -> Result<(), OpenCause> {
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => OpenCause::TruncatedStream { compression },
-            _ => OpenCause::CorruptStream { compression, error },
-        };
+    fn take(&mut self, mut compression: Compression, bytes: &[u8], end: End) -> Result<(), OpenCause> {
         let mut rest = bytes;
-        for _ in 0..MAX_STREAMS {
-            let mut reader = compression.reader(&mut rest).map_err(failed)?;
-            if self.len == 0 {
-                self.read(&mut reader.by_ref().take(HEAD)).map_err(failed)?;
-                recognize(&self.content)?;
+        let (mut first, mut parts) = (true, 0..MAX_STREAMS);
+        loop {
+            let next = compression.next(rest);
+            let is_skipped = match (first, end) {
+                // Skippable frames may come first, padding may not.
+                (true, _) => next.is_none(),
+                (false, end) => end == End::File,
+            };
+            let skipped = is_skipped && compression.skip(&mut rest).map_err(|error| failed(compression, error))?;
+            if !skipped {
+                match next {
+                    Some(next) => compression = next,
+                    None if rest.is_empty() || (!first && end == End::Payload) => return Ok(()),
+                    None if first => {}
+                    None => return Err(OpenCause::Followed { compression, len: rest.len() }),
+                }
             }
-            let room = limit.saturating_sub(self.len);
-            self.read(&mut reader.by_ref().take(room + 1)).map_err(failed)?;
-            drop(reader);
-            if self.len > limit {
-                return Err(InputCause::TooLarge { limit }.into());
-            }
-            if !compression.continues(rest) {
-                return Ok(());
+            parts.next().ok_or(OpenCause::TooManyStreams { compression })?;
+            if !skipped {
+                first = false;
+                let mut reader = compression.reader(&mut rest, end).map_err(|error| failed(compression, error))?;
+                self.stream(compression, &mut *reader)?;
             }
         }
-        Err(OpenCause::TooManyStreams { compression })
     }
 
-    /// Takes all that `reader` gives. It is not asked again after its end, where some begin with the next stream.
-    fn read(&mut self, mut reader: &mut dyn Read) -> io::Result<()> {
-        let room = self.kept.saturating_sub(self.len);
-        let taken = Read::take(&mut reader, room).read_to_end(&mut self.content)?;
-        self.len += taken as u64;
-        if taken as u64 == room {
-            self.len += io::copy(reader, &mut io::sink())?;
+    /// Takes all of one stream. Its reader is not asked again after its end, where some begin with the next stream.
+    fn stream(&mut self, compression: Compression, reader: &mut dyn Read) -> Result<(), OpenCause> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let read = match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => buffer.get(..read).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(failed(compression, error)),
+            };
+            let before = self.len;
+            self.len += read.len() as u64;
+            if self.len > self.limit {
+                return Err(InputCause::TooLarge { limit: self.limit }.into());
+            }
+            let room = usize::try_from(self.kept.saturating_sub(before)).unwrap_or(usize::MAX);
+            self.content.extend_from_slice(read.get(..room).unwrap_or(read));
+            // However many streams its head is in.
+            if before < HEAD && self.len >= HEAD {
+                recognize(&self.content)?;
+            }
         }
-        Ok(())
+    }
+}
+
+/// Why a stream could not be read.
+fn failed(compression: Compression, error: io::Error) -> OpenCause {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => OpenCause::TruncatedStream { compression },
+        _ => OpenCause::CorruptStream { compression, error },
     }
 }
 
@@ -250,13 +288,13 @@ mod tests {
         elf.resize(1 << 20, 0);
         let frame = zstd::bulk::compress(&elf, 1).unwrap();
         let limit = elf.len() as u64;
-        assert!(decompress(Compression::Zstd, &frame, limit).unwrap() == elf);
-        let one_less = decompress(Compression::Zstd, &frame, limit - 1);
+        assert!(decompress(Compression::Zstd, &frame, End::File, limit).unwrap() == elf);
+        let one_less = decompress(Compression::Zstd, &frame, End::File, limit - 1);
         assert!(matches!(one_less, Err(OpenCause::Input(InputCause::TooLarge { .. }))));
         // Decoded once or twice, it is the same.
-        assert!(decompress_keeping(Compression::Zstd, &frame, limit, 5000).unwrap() == elf);
+        assert!(decompress_keeping(Compression::Zstd, &frame, End::File, limit, 5000).unwrap() == elf);
         // However many frames there are.
-        let many = decompress(Compression::Zstd, &frame.repeat(1000), 2 * limit);
+        let many = decompress(Compression::Zstd, &frame.repeat(1000), End::File, 2 * limit);
         assert!(matches!(many, Err(OpenCause::Input(InputCause::TooLarge { .. }))));
     }
 }
