@@ -19,7 +19,7 @@ fn kernels_decode() -> Result<(), Trouble> {
     let kernels = kernels::all()?;
     check(!kernels.is_empty(), "there is a kernel")?;
     for (n, kernel) in kernels.iter().enumerate() {
-        let elf = open::open(&kernel.vmlinuz)?.elf;
+        let elf = open::open(&kernel.vmlinuz).map_err(|error| error.to_string())?.elf;
         let parts: Vec<&[u8]> = elf.chunks(PART).collect();
         for (k, level) in (-7..=22).enumerate() {
             let part = parts[(k * 7 + n * 3) % parts.len()];

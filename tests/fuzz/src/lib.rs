@@ -11,6 +11,7 @@ pub mod changes;
 pub mod decode;
 pub mod domain;
 pub mod format;
+pub mod frames;
 pub mod input;
 pub mod kernel;
 pub mod load;
@@ -33,10 +34,11 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "builder", run: builder::run, seeds: builder::seeds },
     Target { name: "decode", run: decode::run, seeds: decode::seeds },
     Target { name: "format", run: format::run, seeds: format::seeds },
+    Target { name: "frames", run: frames::run, seeds: frames::seeds },
     Target { name: "kernel", run: kernel::run, seeds: kernel::seeds },
     Target { name: "load", run: load::run, seeds: load::seeds },
     Target { name: "notes", run: notes::run, seeds: notes::seeds },

@@ -69,6 +69,7 @@ twins! {
     builder: 4000,
     decode: 1500,
     format: 1500,
+    frames: 4000,
     kernel: 2000,
     load: 500,
     notes: 3000,
