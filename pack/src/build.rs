@@ -1,6 +1,5 @@
 //! Makes a pack of a kernel and what goes with it.
 
-use std::io;
 use std::path::Path;
 use std::thread;
 
@@ -9,7 +8,7 @@ use shared::cmdline::{self, CmdlineError};
 use shared::format::{EncodedKernel, EncodedModule, FormatError, MAX_NAME_LEN, PackContent};
 use shared::kernel::{Decisions, Kernel, SliceFile};
 
-use crate::compress::{self, Progress, Settings};
+use crate::compress::{self, CompressError, Progress, Settings};
 use crate::cut;
 use crate::input::{self, InputError};
 use crate::reading::{ENTERED, Reading, Refusal};
@@ -79,9 +78,9 @@ pub enum BuildError {
     /// stage0 would not start the kernel.
     #[error(transparent)]
     Kernel(#[from] Refusal),
-    /// A compressor failed.
-    #[error("cannot be compressed: {0}")]
-    Compression(#[from] io::Error),
+    /// There are no frames.
+    #[error(transparent)]
+    Compression(#[from] CompressError),
     /// Something exceeds the format's bounds.
     #[error("{0}")]
     Format(FormatError),

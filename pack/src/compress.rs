@@ -10,6 +10,8 @@ use shared::format::{Codec, EncodedFrame, MAX_FRAME_LEN, check_zstd};
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
+use crate::decode;
+
 /// The levels that zstd takes here, the fastest first.
 pub const LEVELS: RangeInclusive<i32> = 1..=22;
 
@@ -38,23 +40,43 @@ impl Default for Settings {
 /// What is told of the work done so far: bytes of the kernel compressed since the last call. Called from any thread.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
 
-/// Compresses each of `pieces`, ranges of `elf` one after the other, as [`crate::cut::pieces`] gives them.
+/// Why there are no frames.
+#[derive(Debug, thiserror::Error)]
+pub enum CompressError {
+    /// A compressor has no memory, or a piece lies outside of the kernel.
+    #[error("cannot be compressed: {0}")]
+    Compressor(#[from] io::Error),
+    /// A frame just made does not decode to what went in.
+    #[error("cannot be compressed: {} frame, expected the {len} bytes that went in, found other when decoded: report it", codec.name())]
+    Misread {
+        /// Its codec.
+        codec: Codec,
+        /// Bytes that went in.
+        len: usize,
+    },
+}
+
+/// Compresses each of `pieces`, ranges of `elf` one after the other, as [`crate::cut::pieces`] gives them. Each frame is decoded
+/// again, as those of packs are.
 ///
 /// # Errors
-/// A compressor has no memory, or a piece lies outside of `elf`.
+/// A compressor has no memory, a piece lies outside of `elf`, or a frame does not decode to its piece.
 pub fn frames(
     elf: &[u8],
     pieces: &[Range<u64>],
     settings: Settings,
     progress: Progress<'_>,
-) -> io::Result<Vec<EncodedFrame>> {
+) -> Result<Vec<EncodedFrame>, CompressError> {
     let next = AtomicUsize::new(0);
-    let work = || -> io::Result<Vec<(usize, EncodedFrame)>> {
+    let work = || -> Result<Vec<(usize, EncodedFrame)>, CompressError> {
         let mut done = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(piece) = pieces.get(index) else { return Ok(done) };
-            done.push((index, frame(content(elf, piece)?, settings)?));
+            let content = content(elf, piece)?;
+            let frame = frame(content, settings)?;
+            prove(&frame, content)?;
+            done.push((index, frame));
             progress(piece.end - piece.start);
         }
     };
@@ -66,7 +88,7 @@ pub fn frames(
             // A thread that panicked has said so; the panic goes on here.
             frames.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
-        io::Result::Ok(())
+        Ok::<_, CompressError>(())
     })?;
     frames.sort_unstable_by_key(|(index, _)| *index);
     Ok(frames.into_iter().map(|(_, frame)| frame).collect())
@@ -77,6 +99,15 @@ fn content<'a>(elf: &'a [u8], piece: &Range<u64>) -> io::Result<&'a [u8]> {
     let start = usize::try_from(piece.start).map_err(io::Error::other)?;
     let end = usize::try_from(piece.end).map_err(io::Error::other)?;
     elf.get(start..end).ok_or_else(|| io::Error::other("a piece lies outside of the kernel"))
+}
+
+/// Whether all that decode `frame` get `content` from it.
+fn prove(frame: &EncodedFrame, content: &[u8]) -> Result<(), CompressError> {
+    let mut decoded = vec![0; content.len()];
+    match decode::frame(frame.codec, &frame.stored, &mut decoded) {
+        Ok(()) if decoded == content => Ok(()),
+        _ => Err(CompressError::Misread { codec: frame.codec, len: content.len() }),
+    }
 }
 
 /// One frame of `content`, which is at most 2 MiB.
@@ -174,6 +205,23 @@ mod tests {
                 assert_eq!(frame.codec, Codec::Zstd);
                 assert_eq!(check_zstd(&frame.stored, content.len()), Ok(()), "level {level}");
             }
+        }
+    }
+
+    #[test]
+    fn a_frame_of_other_content_than_went_in_is_never_written() {
+        let content = content_of(5000);
+        for codec in [Codec::Zstd, Codec::Lz4, Codec::None] {
+            let whole = frame(&content, Settings { codec, level: 3, ..Settings::default() }).unwrap();
+            prove(&whole, &content).unwrap();
+            for other in [&[content[0] ^ 1], &content[1..]].map(|start| [start, &content[start.len()..]].concat()) {
+                let error = prove(&whole, &other).unwrap_err().to_string();
+                let what =
+                    format!("cannot be compressed: {} frame, expected the 5000 bytes that went in", codec.name());
+                assert!(error.starts_with(&what), "{error}");
+            }
+            let cut = EncodedFrame { stored: whole.stored[..whole.stored.len() - 1].to_vec(), ..whole };
+            prove(&cut, &content).unwrap_err();
         }
     }
 

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use shared::format::{Codec, FormatError, Frame, MAGIC, MAX_MANIFEST_LEN, Manifest, Member, check_zstd};
+use shared::format::{Codec, FormatError, Frame, MAGIC, MAX_MANIFEST_LEN, Manifest, Member};
 use shared::memory::FileRange;
+use stage0::load::DecodeError;
 
+use crate::decode::{self, NoContent};
 use crate::input::{self, Input, InputCause};
 use crate::open::MAX_KERNEL;
 
@@ -44,15 +46,38 @@ pub enum ImageCause {
         /// Its number.
         index: usize,
     },
-    /// A frame is what the manifest names, but does not decode to what it says.
-    #[error("frame {index}: is no {} frame of {expected} bytes: the pack was made by a faulty program", codec.name())]
+    /// A frame is what the manifest names, but stage0 does not decode it.
+    #[error("frame does not decode: frame {index} ({}), {cause}: the pack was made by a faulty program", codec.name())]
     FrameContent {
+        /// Its number.
+        index: usize,
+        /// Its codec.
+        codec: Codec,
+        /// Why not.
+        cause: DecodeError,
+    },
+    /// Two decoders do not make the same of a frame. stage0 might start it.
+    #[error(
+        "is not what it says: frame {index} ({}), expected {expected} bytes on which two decoders agree, found none: do not start it, \
+         for no packer makes such a frame by mistake",
+        codec.name()
+    )]
+    Disputed {
         /// Its number.
         index: usize,
         /// Its codec.
         codec: Codec,
         /// Bytes that it should give.
         expected: u64,
+    },
+    /// Content that is stored as the manifest names it has another SHA-256. stage0, which does not compare that, would start it.
+    #[error(
+        "is not what it says: member {name:?}, expected content with the manifest's SHA-256, found other: do not start it, for its \
+         measurements name other content"
+    )]
+    ContentHash {
+        /// Its name.
+        name: String,
     },
     /// A member's bytes are not those that the manifest names.
     #[error("member {name:?}: its bytes are not those that the manifest names: make the pack again")]
@@ -116,9 +141,10 @@ impl<'a> Image<'a> {
     /// The content of a command line or module, its hashes checked.
     pub fn content(&self, member: &Member<'a>) -> Result<&'a [u8], ImageCause> {
         let stored = self.stored(member.stored);
-        if !member.verify(stored) || Sha256::digest(stored)[..] != member.sha256[..] {
+        if !member.verify(stored) {
             return Err(ImageCause::MemberHash { name: member.name.to_owned() });
         }
+        compare(member, stored)?;
         Ok(stored)
     }
 
@@ -148,9 +174,7 @@ impl<'a> Image<'a> {
         for frame in self.manifest.frames() {
             self.decode(&frame, &mut elf)?;
         }
-        if Sha256::digest(&elf)[..] != kernel.sha256[..] {
-            return Err(ImageCause::MemberHash { name: kernel.name.to_owned() });
-        }
+        compare(&kernel, &elf)?;
         Ok(elf)
     }
 
@@ -160,23 +184,22 @@ impl<'a> Image<'a> {
         if !frame.verify(stored) {
             return Err(ImageCause::FrameHash { index: frame.index });
         }
-        let expected = frame.content.len();
-        let wrong = ImageCause::FrameContent { index: frame.index, codec: frame.codec, expected };
-        let Ok(len) = usize::try_from(expected) else { return Err(wrong) };
+        let (index, codec, expected) = (frame.index, frame.codec, frame.content.len());
         let start = elf.len();
-        elf.resize(start + len, 0);
-        let target = &mut elf[start..];
-        let decoded = match frame.codec {
-            Codec::None => {
-                // The manifest has found both lengths to be equal.
-                target.copy_from_slice(stored);
-                Some(len)
-            }
-            Codec::Lz4 => lz4_flex::block::decompress_into(stored, target).ok(),
-            // libzstd takes frames that stage0 does not.
-            Codec::Zstd if check_zstd(stored, len).is_err() => None,
-            Codec::Zstd => zstd::bulk::decompress_to_buffer(stored, target).ok(),
-        };
-        if decoded == Some(len) { Ok(()) } else { Err(wrong) }
+        // At most 2 MiB, as the manifest has found.
+        elf.resize(start + usize::try_from(expected).unwrap_or(0), 0);
+        decode::frame(codec, stored, &mut elf[start..]).map_err(|why| match why {
+            NoContent::Refused(cause) => ImageCause::FrameContent { index, codec, cause },
+            NoContent::Disputed => ImageCause::Disputed { index, codec, expected },
+        })
+    }
+}
+
+/// Compares a member's content with the SHA-256 in the manifest.
+fn compare(member: &Member<'_>, content: &[u8]) -> Result<(), ImageCause> {
+    if Sha256::digest(content)[..] == member.sha256[..] {
+        Ok(())
+    } else {
+        Err(ImageCause::ContentHash { name: member.name.to_owned() })
     }
 }

@@ -6,6 +6,7 @@ pub mod build;
 pub mod check;
 pub mod compress;
 pub mod cut;
+pub mod decode;
 pub mod diff;
 pub mod domain;
 pub mod explain;

@@ -35,8 +35,8 @@ impl Info {
     /// Looks at every byte of `image`, and at what `stage0`, an image, makes of it in domains of `memory` bytes, or of a
     /// usual size.
     pub fn of(image: &Image<'_>, stage0: &[u8], memory: Option<u64>) -> Result<Self, ImageCause> {
+        let elf = image.check()?;
         let (contents, manifest) = (Contents::of(image)?, &image.manifest);
-        let elf = image.kernel()?;
         let reading = match Reading::of(&elf, manifest.decisions()) {
             Ok(reading) => reading,
             Err(refusal) => {

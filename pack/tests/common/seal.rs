@@ -21,6 +21,14 @@ pub(crate) fn with_len(pack: &[u8], len: u64) -> Vec<u8> {
     pack
 }
 
+/// A pack that says another SHA-256 of the content of its member number `member`: another in one byte.
+pub(crate) fn with_other_sha256(pack: &[u8], member: usize, byte: usize) -> Vec<u8> {
+    let mut pack = pack.to_vec();
+    pack[256 + 128 * member + SHA256 + byte] ^= 0x40;
+    digest(&mut pack);
+    pack
+}
+
 /// A pack with another command line, as long as the one that it has.
 pub(crate) fn with_cmdline(pack: &[u8], text: &[u8]) -> Vec<u8> {
     let mut pack = pack.to_vec();

@@ -9,6 +9,8 @@ use std::fs;
 use std::path::Path;
 
 use fuzz::changes::Change;
+use pack::decode::NoContent;
+use shared::format::Codec;
 
 /// Changed frames that are tried.
 const CASES: usize = 1500;
@@ -18,12 +20,29 @@ fn said_of(input: &[u8]) -> BTreeSet<String> {
     fuzz::said::listen(|| guest_heap::run(input))
 }
 
+/// What `regressions/disputed.txt` says of each of the files in the folder beside it, in a line `NAME: SENTENCE`.
+fn disputed_frames_have_a_sentence_each_and_no_content() {
+    let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions/disputed.txt");
+    let text = fs::read_to_string(text).expect("the sentences");
+    let told: BTreeSet<&str> = text.lines().filter_map(|line| Some(line.split_once(": ")?.0)).collect();
+    let known = fuzz::decode::disputed().expect("the folder");
+    assert!(told.iter().eq(known.keys()), "{told:?}: of each of {:?}", known.keys());
+    for (name, input) in &known {
+        guest_heap::run(input);
+        let len = u32::from_le_bytes([input[1], input[2], input[3], 0]);
+        let content = pack::decode::frame(Codec::Zstd, &input[4..], &mut vec![0; len as usize]);
+        assert_eq!(content, Err(NoContent::Disputed), "{name}");
+    }
+    println!("{} frames of two contents have none", known.len());
+}
+
 fn main() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions/decode");
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let said = said_of(&fs::read(entry.path()).expect("a file"));
         assert!(said.len() == 1, "{}: {said:?}", entry.path().display());
     }
+    disputed_frames_have_a_sentence_each_and_no_content();
     let seeds = fuzz::decode::seeds();
     for seed in &seeds {
         assert!(said_of(seed).is_empty(), "what is right is refused: {:?}", said_of(seed));

@@ -40,7 +40,7 @@ const NEVER: [(&str, &str); 4] = [
     ("in place::bug-stage-panic", "a panic would be a bug, and none is known"),
     ("ReadError::View", "files give what is asked of them: it keeps the reader from relying on that"),
     ("ReadError::Header", "what the guard lets through, xmas-elf takes: it keeps the reader from relying on that"),
-    ("BuildError::Compression", "the compressors fail only without memory"),
+    ("CompressError::Compressor", "the compressors fail only without memory"),
 ];
 
 /// What targets cannot get at, or only once in very many inputs.
