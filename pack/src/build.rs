@@ -5,11 +5,13 @@ use std::thread;
 
 use sha2::{Digest, Sha256};
 use shared::cmdline::{self, CmdlineError};
-use shared::format::{EncodedKernel, EncodedModule, FormatError, MAX_NAME_LEN, PackContent};
+use shared::format::{EncodedKernel, EncodedModule, FormatError, MAX_NAME_LEN, Manifest, PackContent};
 use shared::kernel::{Decisions, Kernel, SliceFile};
+use stage0::load::LoadError;
 
 use crate::compress::{self, CompressError, Progress, Settings};
 use crate::cut;
+use crate::framed;
 use crate::input::{self, InputError};
 use crate::reading::{ENTERED, Reading, Refusal};
 
@@ -81,6 +83,9 @@ pub enum BuildError {
     /// There are no frames.
     #[error(transparent)]
     Compression(#[from] CompressError),
+    /// stage0 could not read the kernel from its frames.
+    #[error("{0}: strip the kernel of its sections")]
+    Cut(LoadError),
     /// Something exceeds the format's bounds.
     #[error("{0}")]
     Format(FormatError),
@@ -140,6 +145,8 @@ impl Request {
             allowed: self.allowed,
         };
         let pack = content.encode().map_err(BuildError::Format)?;
+        let manifest = Manifest::parse(&pack, pack.len() as u64).map_err(BuildError::Format)?;
+        framed::read(&manifest, &pack).map_err(BuildError::Cut)?;
         Ok(Built { pack, reading })
     }
 }

@@ -4,10 +4,11 @@ use shared::cmdline::{self, CmdlineError, Dropped};
 use shared::kernel::{Plan, PlanError};
 use shared::memory::MIB;
 use shared::trust::{TrustError, check_required};
+use stage0::load::LoadError;
 
 use crate::advice;
 use crate::domain::{Domain, Kind};
-use crate::framed::{self, CutError};
+use crate::framed;
 use crate::identity::Identity;
 use crate::image::{Image, ImageCause};
 use crate::need::{NoPlace, Surroundings};
@@ -37,8 +38,8 @@ pub enum Obstacle {
     #[error(transparent)]
     Pack(#[from] ImageCause),
     /// Its frames are not such that stage0 could load the kernel.
-    #[error(transparent)]
-    Cut(#[from] CutError),
+    #[error("{0}: pack the kernel again")]
+    Cut(LoadError),
     /// No domain could start the kernel.
     #[error(transparent)]
     Kernel(#[from] Refusal),
@@ -79,7 +80,7 @@ pub fn check(image: &Image<'_>, stage0: &[u8], domain: &Domain<'_>) -> Result<Ve
     check_trust(image, domain)?;
     let reading = Reading::of(&elf, image.manifest.decisions())?;
     let plan = plan(&reading, domain.kind)?;
-    framed::check(&image.manifest, &elf, &plan)?;
+    framed::check(image, &plan).map_err(Obstacle::Cut)?;
     let cmdline = kernel_cmdline(image, domain, &plan)?;
     let dropped = Dropped::of(&image.manifest, domain.cmdline).map(|dropped| dropped.to_string());
     let surroundings = Surroundings::new(stage0, &image.manifest, domain.builder);

@@ -1,71 +1,77 @@
 //! Whether a pack's frames are cut so that stage0 can look at the kernel in them, and put its parts where they go.
 
 use shared::format::Manifest;
-use shared::kernel::{Kernel, KernelFile, Plan, SliceFile};
-use shared::memory::{FileRange, VIEW_LEN};
+use shared::kernel::{Kernel, Plan, ReadError};
+use shared::memory::{Phys, PhysRange, VIEW_LEN};
+use stage0::load::{Clock, LoadError, Memory, Meter, PackedFile, Ramdisk};
 
-/// Why stage0 could not load a kernel from frames that are whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CutError {
-    /// A frame holds bytes both of what goes to one place and of something else.
-    #[error(
-        "frame is cut wrongly: frame {index}, expected it within or outside of file range {range}, found both: pack the kernel again"
-    )]
-    Straddles {
-        /// Its number.
-        index: usize,
-        /// The bytes in the file that go to one place.
-        range: FileRange,
-    },
-    /// A part of the file that a plan needs cannot be looked at without decoding much else.
-    #[error(
-        "frames are cut wrongly: file range {wanted}, expected it in frames of {VIEW_LEN} bytes at most, found larger: pack the kernel again"
-    )]
-    View {
-        /// The part.
-        wanted: FileRange,
-    },
-}
+use crate::image::Image;
 
-/// Looks at the frames of `manifest`, of the kernel in `elf`, as stage0 does for `plan`.
-pub(crate) fn check(manifest: &Manifest<'_>, elf: &[u8], plan: &Plan) -> Result<(), CutError> {
-    let mut file = Framed { manifest, file: SliceFile(elf), refused: None };
-    // What else keeps the kernel from being read has been found before.
-    let read = Kernel::read(&mut file);
-    if let (Err(_), Some(wanted)) = (read, file.refused) {
-        return Err(CutError::View { wanted });
-    }
+/// Looks at the frames of the pack in `image` as stage0 does for `plan`.
+pub(crate) fn check(image: &Image<'_>, plan: &Plan) -> Result<(), LoadError> {
+    read(&image.manifest, image.bytes())?;
     let symbols = plan.symbols.iter().flat_map(|symbols| [symbols.symbols, symbols.strings]);
     for range in plan.placements.iter().map(|placement| placement.file).chain(symbols) {
-        let outside = |content: FileRange| content.offset() < range.offset() || content.end() > range.end();
-        if let Some(frame) = manifest.frames_of(range).find(|frame| outside(frame.content)) {
-            return Err(CutError::Straddles { index: frame.index, range });
+        let straddles = |frame: &shared::format::Frame<'_>| {
+            frame.content.offset() < range.offset() || frame.content.end() > range.end()
+        };
+        if let Some(frame) = image.manifest.frames_of(range).find(straddles) {
+            return Err(LoadError::Straddles { index: frame.index, range });
         }
     }
     Ok(())
 }
 
-/// A kernel's file of which no more can be seen at a time than stage0 decodes.
-struct Framed<'a> {
-    manifest: &'a Manifest<'a>,
-    file: SliceFile<'a>,
-    /// What was asked for and would take more.
-    refused: Option<FileRange>,
+/// Reads the kernel of `pack`, which has `manifest`, as stage0 does. What else is wrong with the kernel than with its frames is found
+/// where it is read as a file.
+pub(crate) fn read(manifest: &Manifest<'_>, pack: &[u8]) -> Result<(), LoadError> {
+    let mut memory = Scratch { view: vec![0; VIEW_LEN as usize], pack };
+    let (mut ramdisk, mut meter) = (Ramdisk { base: PACK_AT }, Meter::new(Unread, |_| ()));
+    let mut file = PackedFile::new(&mut memory, &mut ramdisk, *manifest, Phys(0), &mut meter);
+    match Kernel::read(&mut file) {
+        Err(ReadError::File(error)) => Err(error),
+        _ => Ok(()),
+    }
 }
 
-impl KernelFile for Framed<'_> {
-    type Error = ();
+/// Where the pack lies: behind what its head is decoded into.
+const PACK_AT: Phys = Phys(VIEW_LEN);
 
-    fn len(&self) -> u64 {
-        self.file.len()
+/// As much of a domain's memory as the kernel's head takes.
+struct Scratch<'a> {
+    view: Vec<u8>,
+    pack: &'a [u8],
+}
+
+/// The bytes of `range` among `bytes`, which lie from `start` on.
+fn indices(range: PhysRange, start: Phys) -> Option<std::ops::Range<usize>> {
+    let index = |at: Phys| at.0.checked_sub(start.0).and_then(|at| usize::try_from(at).ok());
+    Some(index(range.start())?..index(range.end())?)
+}
+
+impl Memory for Scratch<'_> {
+    fn bytes(&self, range: PhysRange) -> Option<&[u8]> {
+        self.view.get(indices(range, Phys(0))?)
     }
 
-    fn view(&mut self, range: FileRange) -> Result<&[u8], ()> {
-        let decoded: u64 = self.manifest.frames_of(range).map(|frame| frame.content.len()).sum();
-        if decoded > VIEW_LEN {
-            self.refused = Some(range);
-            return Err(());
-        }
-        self.file.view(range).map_err(drop)
+    fn bytes_mut(&mut self, range: PhysRange) -> Option<&mut [u8]> {
+        self.view.get_mut(indices(range, Phys(0))?)
+    }
+
+    fn pair(&mut self, from: PhysRange, to: PhysRange) -> Option<(&[u8], &mut [u8])> {
+        Some((self.pack.get(indices(from, PACK_AT)?)?, self.view.get_mut(indices(to, Phys(0))?)?))
+    }
+
+    fn relocate(&mut self, _: PhysRange, _: Phys) -> Option<()> {
+        None
+    }
+}
+
+/// A clock that nobody reads.
+struct Unread;
+
+impl Clock for Unread {
+    fn now(&self) -> u64 {
+        0
     }
 }

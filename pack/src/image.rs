@@ -132,6 +132,11 @@ impl<'a> Image<'a> {
         Ok(Self { bytes, manifest })
     }
 
+    /// All of its bytes.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The stored bytes in `range`, which the manifest has found to lie in the pack.
     pub fn stored(&self, range: FileRange) -> &'a [u8] {
         let end = usize::try_from(range.end()).unwrap_or(usize::MAX);

@@ -297,7 +297,7 @@ fn read_kernel<M: Memory, C: crate::load::Clock>(
     meter: &mut Meter<C>,
 ) -> Result<Kernel, Error> {
     let manifest = *manifest;
-    let mut file = PackedFile { memory, source: &mut ramdisk, manifest, scratch: view.start(), meter };
+    let mut file = PackedFile::new(memory, &mut ramdisk, manifest, view.start(), meter);
     Ok(Kernel::read(&mut file)?)
 }
 

@@ -85,7 +85,7 @@ pub fn load(elf: &[u8], pvh: bool) -> Result<Vec<u8>, String> {
     memory.pack.bytes.extend(&pack);
     let (mut ramdisk, mut meter) = (Ramdisk { base: Phys(PACK_AT) }, Meter::new(Still, |_| ()));
     let scratch = Phys(PACK_AT - VIEW_LEN);
-    let mut file = PackedFile { memory: &mut memory, source: &mut ramdisk, manifest, scratch, meter: &mut meter };
+    let mut file = PackedFile::new(&mut memory, &mut ramdisk, manifest, scratch, &mut meter);
     let kernel = Kernel::read(&mut file).map_err(|error| error.to_string())?;
     let plan = plan(&kernel, pvh)?;
     let area = plan.areas.first().copied().unwrap_or_default();

@@ -9,7 +9,8 @@ use super::wire::{
     Codec, DECISION_LOCKED, FrameEntry, HEADER_LEN, Header, MemberEntry, MemberKind, SignatureAlgorithm, SignatureSlot,
     StringEntry,
 };
-use super::{MAX_CMDLINE_LEN, MAX_FRAME_LEN, MAX_KERNEL_LEN, max_stored_len};
+use super::zstd::blocks_of;
+use super::{BLOCK_WORK, MAX_CMDLINE_LEN, MAX_FRAME_LEN, MAX_KERNEL_LEN, max_stored_len};
 use crate::kernel::Decisions;
 use crate::measure::{ARCHIVE_AT, ROOM_LEN};
 use crate::memory::{FileRange, PAGE_SIZE};
@@ -61,6 +62,12 @@ impl Frame<'_> {
     /// Whether `stored` are the bytes that the manifest names. Nothing may decode them before this said so.
     pub fn verify(&self, stored: &[u8]) -> bool {
         blake3::hash(stored) == *self.blake3
+    }
+
+    /// What decoding `stored`, its stored bytes, counts towards [`super::MAX_HEAD_WORK`].
+    pub fn work(&self, stored: &[u8]) -> u64 {
+        let blocks = if self.codec == Codec::Zstd { blocks_of(stored) } else { 1 };
+        self.content.len() + BLOCK_WORK * blocks as u64
     }
 }
 

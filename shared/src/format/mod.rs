@@ -99,7 +99,8 @@
 //! and string tables of a kernel that asks for them: a frame lies wholly within, or wholly outside of, each. They are
 //! also cut at the start and the end of all else that a loader looks at before it places anything (ELF header, program
 //! headers, notes, section headers and names, `__xen_guest`): the frames that hold a byte of one of these have together
-//! at most 256 KiB of content.
+//! at most 256 KiB of content. They are decoded where they are looked at, again where something else was looked at in between.
+//! A reader may refuse a kernel that takes more than [`MAX_HEAD_WORK`] of this.
 //!
 //! # Allowed-argument entry (8 bytes)
 //!
@@ -160,6 +161,12 @@ pub const MAX_CMDLINE_LEN: u64 = 4095;
 
 /// Upper bound of a frame's content, bytes: also the largest window that a decoder must keep.
 pub const MAX_FRAME_LEN: u32 = 2 << 20;
+
+/// Upper bound of what is decoded before anything is placed: the content's bytes of each frame, each time that it is decoded, and 4 KiB
+/// for each of its zstd blocks. A Linux of today takes less than 64 KiB. A block's tables alone can take as long as 4 KiB of content.
+pub const MAX_HEAD_WORK: u64 = 4 << 20;
+/// What a zstd block counts there, besides its content; a frame of another codec is one block.
+const BLOCK_WORK: u64 = 4096;
 
 /// Upper bound of a frame's stored bytes: its content, and what a codec adds to incompressible bytes (zstd: 1/256, and at most 64
 /// for a short one, ZSTD_COMPRESSBOUND; LZ4: 1/255 and 16).

@@ -52,7 +52,12 @@ pub fn check_zstd(stored: &[u8], content_len: usize) -> Result<(), ZstdError> {
     if declared != content_len as u64 {
         return Err(ZstdError::Length { expected: content_len, found: declared });
     }
-    check_blocks(blocks).ok_or(ZstdError::Blocks)
+    count_blocks(blocks).map(drop).ok_or(ZstdError::Blocks)
+}
+
+/// How many blocks `stored` has, if [`check_zstd`] would take it; else as many as it would take.
+pub(super) fn blocks_of(stored: &[u8]) -> usize {
+    header(stored).and_then(|(_, blocks)| count_blocks(blocks)).unwrap_or(MAX_BLOCKS)
 }
 
 /// The content size that the frame's header says, and what follows the header (RFC 8878, 3.1.1.1).
@@ -70,9 +75,9 @@ fn header(stored: &[u8]) -> Option<(u64, &[u8])> {
     Some((if field.len() == 2 { size + 256 } else { size }, blocks))
 }
 
-/// Whether these are blocks that end with a last one, and a checksum.
-fn check_blocks(mut rest: &[u8]) -> Option<()> {
-    for _ in 0..MAX_BLOCKS {
+/// How many blocks these are, if they end with a last one, and a checksum.
+fn count_blocks(mut rest: &[u8]) -> Option<usize> {
+    for count in 1..=MAX_BLOCKS {
         let (header, content) = rest.split_first_chunk::<3>()?;
         let header = u32::from_le_bytes([header[0], header[1], header[2], 0]);
         let (last, kind, len) = (header & 1 != 0, header >> 1 & 3, header >> 3);
@@ -83,7 +88,7 @@ fn check_blocks(mut rest: &[u8]) -> Option<()> {
             return None;
         }
         if last {
-            return (behind.len() == 4).then_some(());
+            return (behind.len() == 4).then_some(count);
         }
         rest = behind;
     }

@@ -44,6 +44,8 @@ use sections::{SHT_NOTE, Sections};
 
 /// A section that every Linux vmlinux has, whatever it is stripped of.
 const LINUX_SECTION: &[u8] = b"__ksymtab\0";
+/// Sections of notes that are found at once. Kernels have about five.
+const NOTES_AT_A_TIME: usize = 32;
 
 /// What of a kernel file decides how it is loaded.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -96,13 +98,20 @@ fn metadata<F: KernelFile>(file: &mut F, head: &Head) -> Result<Metadata, ReadEr
     };
     let sections = Sections::new(head.class, table)?;
     let mut next = 1;
-    while let Some(section) = sections.find(file, next, &|section| section.kind == SHT_NOTE)? {
-        let (offset, len, file_len) = (section.offset, section.len, file.len());
-        let range = section.range(file_len).ok_or(ReadError::NotesOutside { offset, len, file_len })?;
-        if notes_at(file, range, &mut count, &mut metadata)? > 0 {
-            metadata.source = Source::Sections;
+    loop {
+        // In a pack, notes and headers may have to be decoded anew after each other.
+        let found = sections.first::<F, NOTES_AT_A_TIME>(file, next, &|section| section.kind == SHT_NOTE)?;
+        for section in &found {
+            let (offset, len, file_len) = (section.offset, section.len, file.len());
+            let range = section.range(file_len).ok_or(ReadError::NotesOutside { offset, len, file_len })?;
+            if notes_at(file, range, &mut count, &mut metadata)? > 0 {
+                metadata.source = Source::Sections;
+            }
+            next = section.index.saturating_add(1);
         }
-        next = section.index + 1;
+        if !found.is_full() {
+            break;
+        }
     }
     if metadata.source == Source::None {
         guest_string(file, &sections, &mut metadata)?;

@@ -68,11 +68,27 @@ impl Sections {
         from: u16,
         wanted: &dyn Fn(&Section) -> bool,
     ) -> Result<Option<Section>, ReadError<F::Error>> {
+        Ok(self.first::<F, 1>(file, from, wanted)?.pop())
+    }
+
+    /// The first `N` sections from number `from` on for which `wanted` holds, or all that there are.
+    pub(super) fn first<F: KernelFile, const N: usize>(
+        &self,
+        file: &mut F,
+        from: u16,
+        wanted: &dyn Fn(&Section) -> bool,
+    ) -> Result<heapless::Vec<Section, N>, ReadError<F::Error>> {
         let headers = super::view(file, self.table.range.offset(), self.table.range.len())?;
         let stride = usize::try_from(self.table.stride).unwrap_or(usize::MAX);
         let sections = (0..self.table.count).zip(headers.chunks_exact(stride));
-        let mut sections = sections.map(|(index, header)| Section::parse(self.class, index, header));
-        Ok(sections.find(|section| section.index >= from && wanted(section)))
+        let sections = sections.map(|(index, header)| Section::parse(self.class, index, header));
+        let mut found = heapless::Vec::new();
+        for section in sections.filter(|section| section.index >= from && wanted(section)) {
+            if found.push(section).is_err() || found.is_full() {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// Section number `index`.

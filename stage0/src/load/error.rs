@@ -43,6 +43,8 @@ pub enum LoadError {
         /// The part.
         wanted: FileRange,
     },
+    /// What a plan needs of the file takes too long to decode.
+    HeadWork,
     /// Memory that stage0 does not reach.
     Unreachable {
         /// Which.
@@ -77,6 +79,11 @@ impl fmt::Display for LoadError {
                 f,
                 "frames are cut wrongly: file range {wanted}, expected it in frames of {} bytes at most, found larger",
                 shared::memory::VIEW_LEN
+            ),
+            Self::HeadWork => write!(
+                f,
+                "kernel takes too long to read: its headers and notes, expected at most {} KiB to decode, found more",
+                shared::format::MAX_HEAD_WORK / 1024
             ),
             Self::Unreachable { range } => {
                 write!(f, "memory out of reach: {range}, expected memory below 4 GiB, found other")

@@ -11,19 +11,20 @@ use super::source::Source;
 use super::timing::{Meter, Phase};
 
 /// Decodes `frame` to `into`, which is as long as its content. Its stored bytes are those that the manifest names, or
-/// nothing is decoded.
+/// nothing is decoded. Gives the frame's work.
 pub(super) fn decode_frame<M: Memory, S: Source, C: Clock>(
     memory: &mut M,
     source: &mut S,
     frame: &Frame<'_>,
     into: PhysRange,
     meter: &mut Meter<C>,
-) -> Result<(), LoadError> {
+) -> Result<u64, LoadError> {
     let (stored, content) = source.stored(memory, frame.stored, into).ok_or(LoadError::Unreachable { range: into })?;
     if !meter.measure(Phase::Verify, frame.stored.len(), || frame.verify(stored)) {
         return Err(LoadError::FrameHash { index: frame.index });
     }
     meter
         .measure(Phase::Decode, frame.content.len(), || decode(frame.codec, stored, content))
-        .map_err(|cause| LoadError::Decode { index: frame.index, codec: frame.codec, cause })
+        .map_err(|cause| LoadError::Decode { index: frame.index, codec: frame.codec, cause })?;
+    Ok(frame.work(stored))
 }

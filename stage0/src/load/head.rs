@@ -1,6 +1,6 @@
 //! The kernel's file while it is still in its pack: the few parts that a plan needs.
 
-use shared::format::Manifest;
+use shared::format::{MAX_HEAD_WORK, Manifest};
 use shared::kernel::KernelFile;
 use shared::memory::{FileRange, Phys, PhysRange, VIEW_LEN};
 
@@ -12,16 +12,52 @@ use super::timing::Meter;
 
 /// A kernel's file within a pack, decoded where it is looked at.
 pub struct PackedFile<'a, M, S, C> {
-    /// The domain's memory.
-    pub memory: &'a mut M,
-    /// Where stored bytes come from.
-    pub source: &'a mut S,
-    /// The pack's manifest.
-    pub manifest: Manifest<'a>,
-    /// [`VIEW_LEN`] bytes into which the parts are decoded.
-    pub scratch: Phys,
-    /// Who measures.
-    pub meter: &'a mut Meter<C>,
+    memory: &'a mut M,
+    source: &'a mut S,
+    manifest: Manifest<'a>,
+    scratch: Phys,
+    meter: &'a mut Meter<C>,
+    /// What the scratch holds, from its start on.
+    held: FileRange,
+    /// What was decoded, as [`MAX_HEAD_WORK`] counts.
+    work: u64,
+}
+
+impl<'a, M: Memory, S: Source, C: super::Clock> PackedFile<'a, M, S, C> {
+    /// The kernel of the pack that has `manifest` and whose stored bytes come from `source`, decoded into [`VIEW_LEN`] bytes from
+    /// `scratch` on.
+    pub fn new(
+        memory: &'a mut M,
+        source: &'a mut S,
+        manifest: Manifest<'a>,
+        scratch: Phys,
+        meter: &'a mut Meter<C>,
+    ) -> Self {
+        Self { memory, source, manifest, scratch, meter, held: FileRange::default(), work: 0 }
+    }
+
+    /// Decodes the frames that hold a byte of `range`, and no others.
+    fn decode(&mut self, range: FileRange) -> Result<(), LoadError> {
+        self.held = FileRange::default();
+        let (mut start, mut filled): (u64, u64) = (range.offset(), 0);
+        for frame in self.manifest.frames_of(range) {
+            start = start.min(frame.content.offset());
+            let end = filled.saturating_add(frame.content.len());
+            if end > VIEW_LEN {
+                return Err(LoadError::View { wanted: range });
+            }
+            let into =
+                self.scratch.checked_add(filled).and_then(|start| PhysRange::sized(start, frame.content.len()).ok());
+            let into = into.ok_or(LoadError::View { wanted: range })?;
+            self.work += frames::decode_frame(self.memory, self.source, &frame, into, self.meter)?;
+            if self.work > MAX_HEAD_WORK {
+                return Err(LoadError::HeadWork);
+            }
+            filled = end;
+        }
+        self.held = FileRange::new(start, filled).map_err(|_| LoadError::View { wanted: range })?;
+        Ok(())
+    }
 }
 
 impl<M: Memory, S: Source, C: super::Clock> KernelFile for PackedFile<'_, M, S, C> {
@@ -32,24 +68,15 @@ impl<M: Memory, S: Source, C: super::Clock> KernelFile for PackedFile<'_, M, S, 
     }
 
     fn view(&mut self, range: FileRange) -> Result<&[u8], LoadError> {
-        let mut filled: u64 = 0;
-        let mut first: Option<u64> = None;
-        for frame in self.manifest.frames_of(range) {
-            first.get_or_insert(frame.content.offset());
-            let end = filled.saturating_add(frame.content.len());
-            if end > VIEW_LEN {
-                return Err(LoadError::View { wanted: range });
-            }
-            let into =
-                self.scratch.checked_add(filled).and_then(|start| PhysRange::sized(start, frame.content.len()).ok());
-            let into = into.ok_or(LoadError::View { wanted: range })?;
-            frames::decode_frame(self.memory, self.source, &frame, into, self.meter)?;
-            filled = end;
+        let is_held = |held: FileRange| held.offset() <= range.offset() && range.end() <= held.end();
+        if !is_held(self.held) {
+            self.decode(range)?;
         }
-        let whole = PhysRange::sized(self.scratch, filled).map_err(|_| LoadError::View { wanted: range })?;
+        let held = self.held;
+        let whole = PhysRange::sized(self.scratch, held.len()).map_err(|_| LoadError::View { wanted: range })?;
         let decoded = self.memory.bytes(whole).ok_or(LoadError::Unreachable { range: whole })?;
-        let skip = range.offset() - first.unwrap_or(range.offset());
-        let part = usize::try_from(skip).ok().zip(usize::try_from(range.len()).ok());
+        let skip = range.offset().checked_sub(held.offset()).and_then(|skip| usize::try_from(skip).ok());
+        let part = skip.zip(usize::try_from(range.len()).ok());
         part.and_then(|(skip, len)| decoded.get(skip..)?.get(..len)).ok_or(LoadError::View { wanted: range })
     }
 }

@@ -175,7 +175,7 @@ fn load(memory: &mut Array, pack: &[u8]) -> Result<shared::kernel::Plan, LoadErr
     let mut ramdisk = Ramdisk { base: Phys(PACK_AT) };
     let mut meter = meter();
     let scratch = Phys(VIEW_AT);
-    let mut file = PackedFile { memory, source: &mut ramdisk, manifest, scratch, meter: &mut meter };
+    let mut file = PackedFile::new(memory, &mut ramdisk, manifest, scratch, &mut meter);
     let kernel = Kernel::read(&mut file).map_err(|error| match error {
         shared::kernel::ReadError::File(error) => error,
         other => panic!("{other}"),
@@ -330,9 +330,44 @@ fn views_join_frames_and_refuse_what_is_cut_too_coarsely() {
     let manifest = Manifest::parse(&pack, pack.len() as u64).unwrap();
     let mut ramdisk = Ramdisk { base: Phys(PACK_AT) };
     let scratch = Phys(VIEW_AT);
-    let mut view = PackedFile { memory: &mut memory, source: &mut ramdisk, manifest, scratch, meter: &mut meter() };
+    let mut meter = meter();
+    let mut view = PackedFile::new(&mut memory, &mut ramdisk, manifest, scratch, &mut meter);
     use shared::kernel::KernelFile;
     assert_eq!(view.view(FileRange::new(10, 80).unwrap()), Ok(&file[10..90]));
     let tail = FileRange::new(file.len() as u64 - 5, 5).unwrap();
     assert_eq!(view.view(tail), Err(LoadError::View { wanted: tail }));
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri takes long to decode so much")]
+fn a_view_is_decoded_once_and_all_views_are_bounded() {
+    use shared::format::MAX_HEAD_WORK;
+    use shared::kernel::KernelFile;
+
+    let len = 200_000;
+    let file = elf(&[Load { paddr: ENTRY, filesz: len, memsz: len }]);
+    for codec in [Codec::None, Codec::Lz4, Codec::Zstd] {
+        let pack = pack(&file, codec);
+        let mut memory = domain(&pack);
+        let manifest = Manifest::parse(&pack, pack.len() as u64).unwrap();
+        let (mut ramdisk, mut meter) = (Ramdisk { base: Phys(PACK_AT) }, meter());
+        let mut packed = PackedFile::new(&mut memory, &mut ramdisk, manifest, Phys(VIEW_AT), &mut meter);
+        let start = file.len() - len as usize;
+        for at in [start, start + 1, file.len() - 100].repeat(100) {
+            let range = FileRange::new(at as u64, 100).unwrap();
+            assert_eq!(packed.view(range), Ok(&file[at..at + 100]));
+        }
+        let mut views = 0;
+        let error = loop {
+            match packed.view(FileRange::new([0, start][views % 2] as u64, 50).unwrap()) {
+                Ok(_) => views += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, LoadError::HeadWork);
+        let decoded = meter.costs().find(|(phase, _)| *phase == Phase::Decode).unwrap().1.bytes;
+        let once = u64::from(len);
+        assert!((MAX_HEAD_WORK / 2..MAX_HEAD_WORK + once).contains(&decoded), "{codec:?}: {decoded} bytes decoded");
+        assert!(views as u64 >= MAX_HEAD_WORK / once, "{codec:?}: {views} views");
+    }
 }
