@@ -1,5 +1,7 @@
 //! What kind of domain this is: what it was handed, its memory, its consoles, its end.
 
+#[cfg(all(target_arch = "x86_64", not(miri), any(test, target_os = "none")))]
+mod copy;
 pub mod handed;
 pub mod heap;
 pub mod pv;
