@@ -100,3 +100,83 @@ pub fn find(body: &[u8], place: &[u8]) -> Result<usize> {
     ensure!(places.len() == 1, "expected {place:x?} once in stage0, found it at {places:x?}");
     Ok(places[0])
 }
+
+/// What stage0 puts back once it has hashed by vectors (platform/vectors.rs), each in the order of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restore {
+    /// The upper halves of YMM: xrstor64 [rdi].
+    Upper,
+    /// The FPU and XMM: fxrstor64 [rdi].
+    Vectors,
+    /// XCR0: mov eax, esi; xsetbv.
+    Xcr0,
+    /// CR4: mov rdx, [rdi + 0x340]; mov cr4, rdx.
+    Cr4,
+}
+
+impl Restore {
+    const fn code(self) -> &'static [u8] {
+        match self {
+            Self::Upper => &[0x48, 0x0f, 0xae, 0x2f],
+            Self::Vectors => &[0x48, 0x0f, 0xae, 0x0f],
+            Self::Xcr0 => &[0x89, 0xf0, 0x0f, 0x01, 0xd1],
+            Self::Cr4 => &[0x48, 0x8b, 0x97, 0x40, 0x03, 0x00, 0x00, 0x0f, 0x22, 0xe2],
+        }
+    }
+
+    /// Leaves it out of `body`.
+    ///
+    /// # Errors
+    /// It is not there, or more than once.
+    pub fn leave_out(self, body: &mut [u8]) -> Result<()> {
+        let at = find(body, self.code())?;
+        // nop
+        body[at..][..self.code().len()].fill(0x90);
+        Ok(())
+    }
+}
+
+/// The code that moves stage0, in the order of its bytes (platform/pvh.rs: mov r8, rcx; mov rcx, rdx; rep movsq; mov cr3, r8; ret),
+/// which runs once, while the phase is "place".
+pub const MOVE: [u8; 13] = [0x49, 0x89, 0xc8, 0x48, 0x89, 0xd1, 0xf3, 0x48, 0xa5, 0x41, 0x0f, 0x22, 0xd8];
+
+/// Code that a PVH domain never runs, in the order of its bytes: a stub for each exception in a PV domain (platform/fault.s:
+/// pop rcx; pop r11; jmp), each of [`STUB_LEN`] bytes.
+const STUB: [u8; 4] = [0x59, 0x41, 0x5b, 0xe9];
+const STUB_LEN: usize = 16;
+const STUBS: usize = 32;
+
+/// Where in `body` there is room for code, which a PVH domain does not run: 512 bytes.
+///
+/// # Errors
+/// The stubs are not there.
+pub fn unused(body: &[u8]) -> Result<usize> {
+    let is_stubs =
+        |at: &usize| body[*at..].chunks(STUB_LEN).take_while(|stub| stub.starts_with(&STUB)).count() >= STUBS;
+    (0..body.len()).find(is_stubs).context("expected the stubs for PV domains, found none")
+}
+
+/// A jump from one place to another: jmp.
+///
+/// # Errors
+/// They are too far from each other.
+pub fn jump(from: usize, to: usize) -> Result<[u8; 5]> {
+    let [a, b, c, d] = i32::try_from(to as i64 - (from as i64 + 5))?.to_le_bytes();
+    Ok([0xe9, a, b, c, d])
+}
+
+/// Puts `code` before [`MOVE`], in a PVH domain. It may change RAX and flags.
+///
+/// # Errors
+/// There is no room for it.
+pub fn before_moving(body: &mut [u8], code: &[u8]) -> Result<()> {
+    /// Bytes of the instructions that a jump is put in the place of.
+    const REPLACED: usize = 6;
+    let (at, room) = (find(body, &MOVE)?, unused(body)?);
+    let back = jump(room + code.len() + REPLACED, at + REPLACED)?;
+    let code = [code, &MOVE[..REPLACED], &back].concat();
+    ensure!(code.len() <= STUB_LEN * STUBS, "{} bytes of code, which is too many", code.len());
+    body[room..][..code.len()].copy_from_slice(&code);
+    body[at..][..5].copy_from_slice(&jump(at, room)?);
+    Ok(())
+}

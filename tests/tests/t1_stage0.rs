@@ -12,16 +12,6 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use pack::stage0::{EMBEDDED, MAX_STAGE0};
 use shared::memory::{MIB, PAGE_SIZE};
 
-/// The code that moves stage0, in the order of its bytes (platform/pvh.rs: mov r8, rcx; mov rcx, rdx; rep movsq; mov cr3, r8; ret),
-/// which runs once, while the phase is "place".
-const MOVE: [u8; 13] = [0x49, 0x89, 0xc8, 0x48, 0x89, 0xd1, 0xf3, 0x48, 0xa5, 0x41, 0x0f, 0x22, 0xd8];
-
-/// Code that a PVH domain never runs, in the order of its bytes: a stub for each exception in a PV domain (platform/fault.s:
-/// pop rcx; pop r11; jmp), each of [`STUB_LEN`] bytes.
-const STUB: [u8; 4] = [0x59, 0x41, 0x5b, 0xe9];
-const STUB_LEN: usize = 16;
-const STUBS: usize = 32;
-
 /// sidt [rdi]; mov word [rdi], 9 * 16 - 1; lidt [rdi]; int 0x80. RDI is where stage0 would go. The table then ends with the gate
 /// of vector 8, so that neither the interrupt's gate nor that of the fault which this is can be reached.
 const DOUBLE_FAULT: [u8; 13] = [0x0f, 0x01, 0x0f, 0x66, 0xc7, 0x07, 0x8f, 0x00, 0x0f, 0x01, 0x1f, 0xcd, 0x80];
@@ -76,7 +66,7 @@ fn main() {
 
 /// An exception is reported, once, and ends the domain.
 fn fault(name: &'static str, code: &[u8], says: &str) -> Result<(), Trouble> {
-    let outcome = run(name, &stage0::changed(&MOVE, code)?)?;
+    let outcome = run(name, &stage0::changed(&stage0::MOVE, code)?)?;
     let errors = stage0::errors(&outcome.serial);
     let expected = format!("exception in stage0: {says}");
     check(
@@ -89,21 +79,15 @@ fn double_fault() -> Result<(), Trouble> {
     let body = stage0::body()?;
     // The body is what the image ends with, in whole pages (stage0.ld).
     let start = stage0::place()?.end().0 - (body.len() as u64).next_multiple_of(PAGE_SIZE);
-    let address = VIRT_BASE + start + (stage0::find(&body, &MOVE)? + INTERRUPT) as u64;
+    let address = VIRT_BASE + start + (stage0::find(&body, &stage0::MOVE)? + INTERRUPT) as u64;
     fault("double", &DOUBLE_FAULT, &format!("phase place, expected none, found vector 8 (code 0x0) at {address:#x}"))
 }
 
 /// Without an end to it, the first byte of the report would be written again and again.
 fn fault_within() -> Result<(), Trouble> {
     let mut body = stage0::body()?;
-    let is_stubs =
-        |at: &usize| body[*at..].chunks(STUB_LEN).take_while(|stub| stub.starts_with(&STUB)).count() >= STUBS;
-    let place = stage0::find(&body, &MOVE)?;
-    let stubs = (0..body.len()).find(is_stubs).ok_or("expected the stubs for PV domains, found none")?;
-    // jmp
-    let jump = i32::try_from(stubs as i64 - (place as i64 + 5)).map_err(|error| error.to_string())?;
-    body[place] = 0xe9;
-    body[place + 1..][..4].copy_from_slice(&jump.to_le_bytes());
+    let (place, stubs) = (stage0::find(&body, &stage0::MOVE)?, stage0::unused(&body)?);
+    body[place..][..5].copy_from_slice(&stage0::jump(place, stubs)?);
     body[stubs..][..FAULT_WITHIN.len()].copy_from_slice(&FAULT_WITHIN);
     let outcome = run("within", &stage0::with_body(&body)?)?;
     let last = outcome.serial.lines().last().unwrap_or_default();

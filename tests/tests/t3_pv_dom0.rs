@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use harness::linux::Packed;
 use harness::probe::{self, Case, Lines, differ, for_pv};
+use harness::stage0::{self, Restore};
 use harness::trial::{self, Trouble, check};
-use harness::{Exit, Machine, Outcome, kernels, stage0, xen};
+use harness::{Exit, Machine, Outcome, kernels, xen};
 use pack::compress::Settings;
 use shared::format::Codec;
 
@@ -26,7 +27,9 @@ fn main() {
     });
     let error = trial::test("an_error_is_on_xens_own_console", an_error);
     let linux = trial::test("linux_reaches_userspace", linux);
-    trial::main(tests.into_iter().chain([without_nx, error, linux]).collect());
+    let vectors =
+        trial::test("with_xsave_and_avx2_equal_to_a_direct_start_but_where_something_is_not_put_back", vectors);
+    trial::main(tests.into_iter().chain([without_nx, vectors, error, linux]).collect());
 }
 
 fn cases() -> Vec<Case> {
@@ -51,6 +54,43 @@ fn compare(case: &Case, name: &str, version: Version, cpu: Option<&str>) -> Resu
     let packed = start(&format!("{name}-{}-packed", case.layout.name), version()?, cpu, 64, &modules)?;
     case.compare(&direct, &packed, &differ::PV_BY_XEN)?;
     Ok(packed.ended(&Exit::Debug(probe::EXIT_OK))?)
+}
+
+/// A processor with AVX2.
+const WIDE: Option<&str> = Some("EPYC");
+
+/// Where stage0 hashes by AVX2; and the same when it does not put back one of the things that it changes.
+fn vectors() -> Result<(), Trouble> {
+    let case = &Case::new(for_pv().into_iter().next().ok_or("expected layouts for PV, found none")?);
+    let (kernel, module, words) = (case.kernel()?, case.module()?.unwrap_or_default(), Case::cmdline());
+    let modules = [(kernel.as_path(), words.as_str()), (module.as_path(), "")];
+    let direct = start("vectors-direct", xen::hypervisor()?, WIDE, 64, &modules)?;
+    let packed = |what: &str, body: &[u8]| -> Result<Outcome, Trouble> {
+        let name = format!("vectors-{what}");
+        let stage0 = probe::file(&format!("t3-{name}.stage0"), &stage0::with_body(body)?)?;
+        let words = format!("stage0.quiet {}", Case::BUILDERS);
+        let pack = case.pack()?;
+        let modules = [(stage0.as_path(), words.as_str()), (pack.as_path(), "")];
+        start(&name, xen::hypervisor()?, WIDE, 64, &modules)
+    };
+    let body = stage0::body()?;
+    let whole = packed("whole", &body)?;
+    case.compare(&direct, &whole, &differ::PV_BY_XEN)?;
+    whole.ended(&Exit::Debug(probe::EXIT_OK))?;
+    let is_on = Lines::of(&whole.serial).named("ymm").is_some_and(|line| line.starts_with("info "));
+    check(is_on, whole.failure("expected a domain that may use AVX"))?;
+    // Xen itself writes to the FPU's registers when AVX is switched on.
+    let fpu = &["fpu", "fpu.registers", "xmm"][..];
+    for (restore, lines) in [(Restore::Vectors, fpu), (Restore::Xcr0, &["xcr0"]), (Restore::Cr4, &["cr4"])] {
+        let mut body = body.clone();
+        restore.leave_out(&mut body)?;
+        let without = packed(&format!("without-{restore:?}"), &body)?;
+        let differences = Lines::of(&direct.serial).differences(&Lines::of(&without.serial));
+        let names: Vec<&str> = differences.iter().map(|difference| difference.name.as_str()).collect();
+        let names: Vec<&str> = names.into_iter().filter(|name| !differ::PV_BY_XEN.contains(name)).collect();
+        check(names == lines, without.failure(&format!("expected only {lines:?} to differ, found {names:?}")))?;
+    }
+    Ok(())
 }
 
 /// Without a pack; and Xen shows of domains only what it always does.

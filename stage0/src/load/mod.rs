@@ -5,6 +5,7 @@
 mod decode;
 mod error;
 mod frames;
+mod hash;
 mod head;
 mod memory;
 mod place;

@@ -1,5 +1,7 @@
 //! What kind of domain this is: what it was handed, its memory, its consoles, its end.
 
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+pub mod blake3;
 #[cfg(all(target_arch = "x86_64", not(miri), any(test, target_os = "none")))]
 mod copy;
 pub mod handed;
@@ -26,6 +28,8 @@ pub mod pvh;
 mod ring;
 #[cfg(target_os = "none")]
 pub mod shutdown;
+#[cfg(target_os = "none")]
+pub mod vectors;
 #[cfg(target_os = "none")]
 pub mod xen;
 

@@ -33,6 +33,8 @@ mod report;
 mod services;
 #[cfg(target_os = "none")]
 mod start_info;
+#[cfg(target_os = "none")]
+mod vectors;
 
 /// Called by the entry, in long mode, on the probe's own stack.
 #[cfg(target_os = "none")]
@@ -42,6 +44,7 @@ extern "C" fn main() -> ! {
     let kernel = kernel::Kernel::find(state);
     report::info("layout", format_args!("{}", kernel.name()));
     cpu::check_all(state);
+    vectors::dump(&vectors::store());
     kernel.check(state);
     start_info::check_all(state, &kernel);
     services::dump(state);

@@ -216,5 +216,6 @@ long_mode:
     movl %eax, %ss
     movl %esp, %esp
     leaq {STATE}(%rip), %rdi
+    andq $-16, %rsp
     call {MAIN}
     ud2

@@ -36,6 +36,7 @@ probe_entry:
     movq %rax, ({STATE} + {RETURN})(%rip)
     movl $64, ({STATE} + {WIDTH})(%rip)
     leaq {STATE}(%rip), %rdi
+    andq $-16, %rsp
     call {MAIN}
     ud2
 

@@ -22,10 +22,12 @@ mod faults;
 mod handed;
 #[cfg(target_os = "none")]
 #[path = "../report.rs"]
-#[allow(dead_code, reason = "this probe skips nothing")]
 mod report;
 #[cfg(target_os = "none")]
 mod tables;
+#[cfg(target_os = "none")]
+#[path = "../vectors.rs"]
+mod vectors;
 
 /// Called by either entry, in 64-bit mode, on the stack that the kernel was given.
 #[cfg(target_os = "none")]
@@ -34,6 +36,7 @@ extern "C" fn main(state: &'static entry::State) -> ! {
     let name = table.name.split(|byte| *byte == 0).next().unwrap_or_default();
     report::info("layout", format_args!("{}", str::from_utf8(name).unwrap_or("?")));
     state.dump();
+    vectors::dump(&vectors::store());
     tables::dump(state);
     handed::dump(state);
     handed::check_segments(state, table);

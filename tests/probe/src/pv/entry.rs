@@ -3,6 +3,8 @@
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 
+use crate::vectors::Fpu;
+
 /// The CPU as the builder left it.
 #[repr(C, align(4096))]
 pub(crate) struct State {
@@ -16,10 +18,6 @@ pub(crate) struct State {
     /// As `fxsave64` stores it.
     pub(crate) fpu: Fpu,
 }
-
-/// The memory of an `fxsave64`.
-#[repr(C, align(16))]
-pub(crate) struct Fpu(pub(crate) [u8; 512]);
 
 /// Names of the registers.
 pub(crate) const REGISTERS: [&str; 16] =

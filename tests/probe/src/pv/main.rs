@@ -41,6 +41,9 @@ mod report;
 mod services;
 #[cfg(target_os = "none")]
 mod tables;
+#[cfg(target_os = "none")]
+#[path = "../vectors.rs"]
+mod vectors;
 
 /// Called by the entry, on the probe's own stack.
 #[cfg(target_os = "none")]

@@ -3,6 +3,7 @@
 use crate::entry::{REGISTERS, SELECTORS, State};
 use crate::hypercall;
 use crate::report::{check, info};
+use crate::vectors;
 
 /// Selectors of Xen's own descriptors: `FLAT_RING3_CS64` and `FLAT_RING3_SS64`.
 const CODE: u64 = 0xe033;
@@ -46,7 +47,7 @@ pub(crate) fn dump(state: &State) {
     for number in [0, 1, 2, 3, 6, 7] {
         info(format_args!("dr{number}"), format_args!("{:#x}", hypercall::debug_register(number)));
     }
-    fpu(&state.fpu.0);
+    vectors::dump(&state.fpu);
     descriptors();
 }
 
@@ -63,15 +64,6 @@ fn read_msr(number: u32) -> u64 {
     // SAFETY: Xen emulates the read of these, which changes nothing.
     unsafe { core::arch::asm!("rdmsr", in("ecx") number, out("eax") low, out("edx") high, options(nostack)) };
     u64::from(high) << 32 | u64::from(low)
-}
-
-/// The FPU as it is after reset (Intel SDM volume 1, table 10-2 for the layout).
-fn fpu(image: &[u8; 512]) {
-    let word = |at: usize| u16::from_le_bytes([image[at], image[at + 1]]);
-    let mxcsr = u32::from_le_bytes([image[24], image[25], image[26], image[27]]);
-    let registers = image[32..416].iter().all(|byte| *byte == 0);
-    info("fpu", format_args!("fcw {:#x}, fsw {:#x}, ftw {:#x}, mxcsr {mxcsr:#x}", word(0), word(2), image[4]));
-    info("fpu.registers", format_args!("{}", if registers { "zero" } else { "not zero" }));
 }
 
 /// No descriptor of the kernel's own is there: `lar` finds none in the GDT below Xen's part, none in the LDT.

@@ -72,7 +72,7 @@ pub fn check(layout: &Probe, lines: &Lines, processor: Processor) -> Result<()> 
     ensure!(lines.is_complete(), "the probe did not come to its end");
     ensure!(lines.not_ok().is_empty(), "{:#?}", lines.not_ok());
     let found = Found::parse(lines, processor)?;
-    let promises: [(&str, Check); 8] = [
+    let promises: [(&str, Check); 9] = [
         ("1 to 4: mode and registers", mode),
         ("5: no interrupt table", no_idt),
         ("6: segments", segments),
@@ -81,6 +81,7 @@ pub fn check(layout: &Probe, lines: &Lines, processor: Processor) -> Result<()> 
         ("9 to 14: the plan", planned),
         ("15 to 17: what is handed over", handed),
         ("8, 10, 11 and 13: faults", faults),
+        ("18: vectors", vectors),
     ];
     promises.iter().try_for_each(|(promise, kept)| kept(layout, &found).with_context(|| format!("promises {promise}")))
 }
@@ -179,6 +180,18 @@ fn stack(_: &Probe, found: &Found<'_>) -> Result<()> {
     for name in zero.into_iter().chain([if wide { "bx" } else { "di" }]) {
         ensure!(found.number(name)? == 0, "{name} is not 0");
     }
+    Ok(())
+}
+
+/// Builders leave zeros, and no more of XCR0 than the FPU and XMM.
+fn vectors(_: &Probe, found: &Found<'_>) -> Result<()> {
+    for (name, values) in [("fpu.registers", ["zero", "zero"]), ("xmm", ["zero", "zero"]), ("xcr0", ["0x1", "0x3"])] {
+        let line = found.lines.named(name).with_context(|| format!("no line {name}"))?;
+        let holds = values.iter().any(|value| line == format!("info {name}: {value}")) || line.starts_with("skip xcr0");
+        ensure!(holds, "{line}");
+    }
+    let line = found.lines.named("ymm").unwrap_or("skip ymm");
+    ensure!(line == "info ymm: zero" || line.starts_with("skip ymm"), "{line}");
     Ok(())
 }
 
