@@ -74,7 +74,7 @@ fn built() -> Result<PathBuf, String> {
         .arg("--config")
         .arg(workspace.join(CONFIG))
         .arg("--config")
-        .arg(remapped_paths(&workspace))
+        .arg(flags(&workspace))
         // Where no configuration is found but the one named: `cargo install` runs anywhere.
         .current_dir("/");
     scrub(&mut cargo);
@@ -111,8 +111,8 @@ fn scrub(cargo: &mut Command) {
     }
 }
 
-/// Configuration that keeps this machine's folders out of stage0.
-fn remapped_paths(workspace: &Path) -> String {
+/// The compiler's flags: they keep this machine's folders out of stage0.
+fn flags(workspace: &Path) -> String {
     let mut folders = Vec::new();
     folders.extend(workspace.canonicalize().map(|path| (path, "mstrap")));
     let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
@@ -120,7 +120,9 @@ fn remapped_paths(workspace: &Path) -> String {
     folders.extend(sources.into_iter().flatten().flatten().map(|entry| (entry.path(), "crates")));
 
     let flag = |(path, name): (PathBuf, &str)| format!("--remap-path-prefix={}={name}", path.display());
-    let flags: Vec<String> = folders.into_iter().map(flag).collect();
+    let mut flags: Vec<String> = folders.into_iter().map(flag).collect();
+    // It runs where it is linked: addresses are in the code, not in a table.
+    flags.push("-Crelocation-model=static".to_owned());
     // A list of strings is written alike in Rust and in TOML.
     format!("target.{TARGET}.rustflags={flags:?}")
 }
