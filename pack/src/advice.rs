@@ -30,6 +30,8 @@ pub fn on_plan(error: &PlanError) -> &'static str {
             ": link it below 0xffff800000000000 or from 0xffff880000000000 on, or pack it without --map segments"
         }
         PlanError::InLinearMap { .. } => ": link it elsewhere, or pack it without --map segments",
+        PlanError::PieAlign { .. } => ": correct its program headers",
+        PlanError::PieBase { .. } => ": give --virt-base another one",
         PlanError::Meaningless { .. } => ": pack it without",
         PlanError::EntryNowhere { .. } | PlanError::EntryShadowed { .. } => {
             ": correct its e_entry, or say with --entry what it is"
@@ -38,6 +40,9 @@ pub fn on_plan(error: &PlanError) -> &'static str {
         _ => "",
     }
 }
+
+/// What to do about a static PIE that stage0 could not relocate.
+pub const RELOCATIONS: &str = "link it without shared libraries and without symbols that are not defined, or at an address of its own (-no-pie, rustc's -Crelocation-model=static)";
 
 /// What to do about a file that is no kernel.
 pub const fn on_foreign(what: &Foreign) -> &'static str {

@@ -24,6 +24,7 @@ pub mod need;
 pub mod open;
 pub mod output;
 pub mod reading;
+mod relocated;
 pub mod stage0;
 pub mod visible;
 pub mod xl;

@@ -1,9 +1,10 @@
 //! What stage0 will make of a kernel, found out beforehand by the same code.
 
-use shared::kernel::{Decisions, Kernel, Outside, Plan, PlanError, Protocol, ReadError, SliceFile, Source};
+use shared::kernel::{Decisions, Kernel, Outside, Plan, PlanError, Protocol, ReadError, RelocError, SliceFile, Source};
 
 use crate::advice;
 use crate::foreign::Foreign;
+use crate::relocated;
 
 /// The protocols that stage0 enters kernels by.
 pub const ENTERED: [Protocol; 3] = [Protocol::Pvh, Protocol::Pv, Protocol::Direct];
@@ -31,6 +32,12 @@ pub enum Refusal {
         /// What it is.
         what: Foreign,
     },
+    /// stage0 could not relocate it.
+    #[error("{why}: {}", advice::RELOCATIONS)]
+    Relocation {
+        /// Why.
+        why: RelocError,
+    },
     /// No domain could start it.
     #[error("{why}{}", advice::on_plan(.why))]
     Plan {
@@ -53,7 +60,11 @@ impl Reading {
             });
         }
         let refused = |why| unlinked().unwrap_or(Refusal::Plan { why });
-        let protocol = kernel.recorded_protocol(decisions).map_err(refused)?;
+        let protocol = kernel.recorded_protocol(decisions).map_err(&refused)?;
+        if protocol == Some(Protocol::Direct) && kernel.dynamic.is_some() {
+            let plan = kernel.plan(Protocol::Direct, decisions).map_err(refused)?;
+            relocated::check(elf, &plan).map_err(|why| Refusal::Relocation { why })?;
+        }
         Ok(Self { kernel, decisions: Decisions { protocol, ..*decisions }, foreign })
     }
 

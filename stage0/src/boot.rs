@@ -8,7 +8,7 @@ use shared::kernel::{Decisions, Kernel, Name, Plan, PlanError, Protocol, PvLayou
 use shared::measure::{self, Hex, Measured, Short};
 use shared::memory::{
     Arrangement, Builder, Direct, FileRange, Found, Holder, Low, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started,
-    VIEW_LEN, Virt, Wanted, arrange, first_scratch, memory_need, scratch_len, shifted,
+    VIEW_LEN, Virt, Wanted, arrange, first_scratch, lowest_place, memory_need, scratch_len, shifted,
 };
 use shared::pv::{PvDomain, PvWanted, StartOfDay, pv_memory_need};
 use shared::trust::{TrustSlot, check_required};
@@ -16,7 +16,7 @@ use shared::visible::write_line;
 
 use crate::error::Error;
 use crate::handover::Module;
-use crate::load::{LoadError, Memory, Meter, PackedFile, Phase, Ramdisk, place, verify_member};
+use crate::load::{LoadError, Memory, Meter, PackedFile, Phase, Ramdisk, place, relocate, verify_member};
 use crate::platform::Machine;
 use crate::platform::handed::Handed;
 
@@ -162,7 +162,9 @@ pub fn load<'m, M: Machine + ?Sized>(
     };
     machine.use_scratch(view);
     let kernel = read_kernel(machine.memory(), &manifest, ramdisk, view, meter)?;
-    let plan = plan(domain, &kernel, manifest.decisions())?;
+    let mut plan = plan(domain, &kernel, manifest.decisions())?;
+    let place_of_pie = plan.pie.and_then(|pie| lowest_place(&found, &plan.areas, pie.align).ok());
+    plan.move_pie(place_of_pie.unwrap_or(0))?;
     let cmdline = kernel_cmdline(machine.memory(), domain.handed, &manifest, &ramdisk, &plan)?;
     if let Some(dropped) = Dropped::of(&manifest, &domain.handed.cmdline) {
         say!(domain, "stage0: locked: {dropped}");
@@ -183,6 +185,7 @@ pub fn load<'m, M: Machine + ?Sized>(
     move_all(machine, &found, &arrangement, meter)?;
     let mut ramdisk = Ramdisk { base: arrangement.pack.start() };
     place(machine.memory(), &mut ramdisk, &manifest, &plan, arrangement.shift, meter)?;
+    relocate(machine.memory(), &mut ramdisk, &manifest, &plan, arrangement.scratch.start(), meter)?;
     let sunk = sink(machine.memory(), &manifest, arrangement.pack, low)?;
     let room = manifest.room().and_then(|room| sunken(ramdisk, room.stored, sunk)).unwrap_or_default();
     let log = stage0.map(|stage0| measure(machine.memory(), domain, &manifest, room, &cmdline, &stage0)).transpose()?;

@@ -24,6 +24,7 @@ pub mod missing;
 pub mod mutated;
 pub mod oracle;
 pub mod outcome;
+pub mod pie;
 pub mod probe;
 pub mod qemu;
 pub mod results;

@@ -31,28 +31,55 @@ fn blocks(page: &str) -> Vec<(&str, String)> {
     blocks
 }
 
-/// Writes the files, runs the commands, and compares the last line.
+/// Writes the files, runs the commands, and compares the last line: with its linker script, and as a static PIE.
 fn kernel() -> Result<(), Trouble> {
     Qemu::plain()?;
-    let (page, folder) = (page()?, tempfile::tempdir()?);
+    let page = page()?;
     let blocks = blocks(&page);
-    let (mut files, mut printed, mut expected) = (0, None, None);
-    for (kind, block) in &blocks {
-        match kind.split_once(' ') {
-            Some(("sh", "example")) => printed = Some(run(folder.path(), block)?),
-            Some(("text", "example")) => expected = Some(block.trim().to_owned()),
-            Some((_, name)) => {
-                let path = folder.path().join(name);
-                fs::create_dir_all(path.parent().unwrap_or(folder.path()))?;
-                fs::write(path, block)?;
-                files += 1;
-            }
-            None => {}
-        }
+    let block = |wanted: &str| {
+        let found = blocks.iter().find(|(kind, _)| *kind == wanted).map(|(_, block)| block.as_str());
+        found.ok_or_else(|| Trouble::from(format!("no block {wanted:?}")))
+    };
+    let files: Vec<(&str, &str)> = blocks
+        .iter()
+        .filter_map(|(kind, block)| Some((kind.split_once(' ')?.1, block.as_str())))
+        .filter(|(name, _)| !["example", "static-pie"].contains(name))
+        .collect();
+    check(files.len() == 4, format!("{} files on the page", files.len()))?;
+    let commands = block("sh example")?;
+    let printed = built(&files, commands)?;
+    let expected = block("text example")?.trim();
+    check(printed.lines().any(|line| line == expected), format!("expected {expected:?} in:\n{printed}"))?;
+
+    let mut files = files;
+    files.retain(|(name, _)| *name != "kernel.ld");
+    for file in files.iter_mut().filter(|(name, _)| *name == ".cargo/config.toml") {
+        file.1 = block("toml static-pie")?;
     }
-    check(files == 4, format!("{files} files on the page"))?;
-    let (printed, expected) = (printed.ok_or("no commands")?, expected.ok_or("no line")?);
-    check(printed.lines().any(|line| line == expected), format!("expected {expected:?} in:\n{printed}"))
+    check(files.len() == 3, format!("{} files of a static PIE", files.len()))?;
+    let printed = built(&files, commands)?;
+    // Where in itself its entry is, is the compiler's.
+    let (place, expected) = parts(block("text static-pie")?.trim()).ok_or("no line of a static PIE")?;
+    let found = printed.lines().find_map(|line| parts(line).filter(|(_, rest)| *rest == expected));
+    let lies = found.is_some_and(|(found, _)| found >> 20 == place >> 20);
+    check(lies, format!("expected it at {place:#x}{expected} in:\n{printed}"))
+}
+
+/// The address that a kernel's line begins with, and what is behind it.
+fn parts(line: &str) -> Option<(u64, &str)> {
+    let (address, rest) = line.strip_prefix("a kernel at 0x")?.split_once(':')?;
+    Some((u64::from_str_radix(address, 16).ok()?, rest))
+}
+
+/// What the commands print in a folder with these files.
+fn built(files: &[(&str, &str)], commands: &str) -> Result<String, Trouble> {
+    let folder = tempfile::tempdir()?;
+    for (name, content) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap_or(folder.path()))?;
+        fs::write(path, content)?;
+    }
+    run(folder.path(), commands)
 }
 
 /// Runs the commands in a folder, with `pack` at hand, and with the packages that the workspace has.

@@ -14,6 +14,13 @@ pub(super) fn places(kernel: &Kernel, decisions: &Decisions, plan: &Plan) -> Str
             _ => "segments lie at their p_paddr: PVH takes nothing off".to_owned(),
         };
     }
+    if let Some(pie) = plan.pie {
+        let place = plan.extent.start();
+        return format!(
+            "segments lie from {place} on, the lowest multiple of {:#x} that is free: a static PIE",
+            pie.align
+        );
+    }
     // What was taken off is the same for all.
     let offset = match (kernel.segments.first(), plan.placements.first()) {
         (Some(segment), Some(placement)) => segment.paddr.wrapping_sub(placement.memory.start().0),
@@ -46,6 +53,13 @@ pub(super) fn addresses(kernel: &Kernel, decisions: &Decisions, plan: &Plan) -> 
             };
             let own = if decisions.mapping == Mapping::Segments { ", and at their own p_vaddr too" } else { "" };
             format!("they are mapped from {} on ({source}), wherever p_vaddr says{own}", pv.virt_base)
+        }
+        None if plan.pie.is_some() => {
+            let base = match decisions.virt_base {
+                Some(base) => format!("{base} above their places (--virt-base)"),
+                None => "where they lie".to_owned(),
+            };
+            format!("they are mapped {base}, relocated, with their own access")
         }
         None if plan.protocol == Protocol::Direct => {
             "they are mapped at their own p_vaddr, with their own access".to_owned()

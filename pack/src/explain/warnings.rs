@@ -90,6 +90,12 @@ fn words(kernel: &Kernel, plan: &Plan, found: &mut Vec<String>) {
     if kernel.xen.bsd_symtab && kernel.symbols.is_none() && plan.protocol != Protocol::Direct {
         found.push("BSD_SYMTAB asks for a symbol table, and the file has none".to_owned());
     }
+    if plan.protocol != Protocol::Direct && kernel.dynamic.is_some_and(|dynamic| dynamic.len != 0) {
+        let protocol = plan.protocol;
+        found.push(format!(
+            "it is a static PIE (type DYN), and {protocol} applies no relocation: it must do that itself"
+        ));
+    }
     if plan.protocol == Protocol::Pvh && kernel.xen.phys32_reloc.is_some() && plan.relocation.is_none() {
         found.push("PHYS32_RELOC is not obeyed: its alignment is no power of two, or less than a page".to_owned());
     }

@@ -212,11 +212,13 @@ impl PlanInfo {
             extent: plan.extent.into(),
             entry,
             entry_is_virtual,
-            relocation: plan.relocation.map(|relocation| RelocationInfo {
-                align: relocation.align,
-                min: relocation.min.0,
-                max: relocation.max.0,
-            }),
+            relocation: match (plan.relocation, plan.pie) {
+                (Some(relocation), _) => {
+                    Some(RelocationInfo { align: relocation.align, min: relocation.min.0, max: relocation.max.0 })
+                }
+                (None, Some(pie)) => Some(RelocationInfo { align: pie.align, min: pie.align, max: u32::MAX.into() }),
+                (None, None) => None,
+            },
             segments: segments.collect(),
             explanation,
         }

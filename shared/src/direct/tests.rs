@@ -46,6 +46,7 @@ fn plan(class: Class, entry: Entry, segments: &[(u64, u64, u64, Access)]) -> Pla
         relocation: None,
         pv: None,
         linux: false,
+        pie: None,
     }
 }
 

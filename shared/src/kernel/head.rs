@@ -9,6 +9,7 @@ use xmas_elf::program::{ProgramHeader, Type};
 use zerocopy::IntoBytes;
 
 use super::bytes::{u16_at, u32_at, u64_at};
+use super::relocate::Dynamic;
 use super::segment::{Access, MAX_SEGMENTS, Segment};
 use super::{KernelFile, ReadError};
 use crate::memory::{FileRange, Virt};
@@ -50,6 +51,14 @@ impl Class {
         match self {
             Self::Elf32 => 32,
             Self::Elf64 => 56,
+        }
+    }
+
+    /// Bytes of an address.
+    pub(super) const fn word(self) -> u64 {
+        match self {
+            Self::Elf32 => 4,
+            Self::Elf64 => 8,
         }
     }
 
@@ -104,6 +113,8 @@ pub(super) struct Head {
     pub(super) segments: heapless::Vec<Segment, MAX_SEGMENTS>,
     pub(super) notes: heapless::Vec<FileRange, MAX_SEGMENTS>,
     pub(super) sections: Option<SectionTable>,
+    /// Of a file of type DYN.
+    pub(super) dynamic: Option<Dynamic>,
 }
 
 impl Head {
@@ -120,6 +131,8 @@ impl Head {
             machine,
             entry: elf.header.pt2.entry_point(),
             sections: sections(file, class, &bytes)?,
+            // ET_DYN.
+            dynamic: (u16_at(&bytes, 16) == 3).then(Dynamic::default),
             bytes,
             program_headers,
             segments: heapless::Vec::new(),
@@ -139,6 +152,12 @@ impl Head {
             Ok(Type::Load) if header.flags().0 & 7 != 0 => {
                 let segment = segment(index, header, file_len)?;
                 self.segments.push(segment).map_err(|_| ReadError::TooManyProgramHeaders { found: index })
+            }
+            Ok(Type::Dynamic) => {
+                if let Some(dynamic) = &mut self.dynamic {
+                    *dynamic = Dynamic { offset: header.offset(), len: header.file_size() };
+                }
+                Ok(())
             }
             // Old binutils left p_offset 0 in a PT_NOTE that has no place in the file; libelf skips it likewise.
             Ok(Type::Note) if header.offset() != 0 => {

@@ -18,6 +18,7 @@ mod head;
 mod metadata;
 pub mod notes;
 pub(crate) mod plan;
+mod relocate;
 mod sections;
 mod segment;
 mod symbols;
@@ -35,6 +36,7 @@ pub use plan::{
     Decision, Entry, MAX_KERNEL_AREA, MAX_SEGMENT_MAP, Placement, Plan, PlanError, PvLayout, Relocation, SegmentMap,
     SymbolPlan,
 };
+pub use relocate::{Dynamic, PIECE_LEN, Pie, Pieces, RelocError, Relocated, relocate};
 pub use segment::{Access, MAX_SEGMENTS, Segment};
 pub use symbols::{SYMBOL_HEADERS, Symbols};
 
@@ -62,6 +64,8 @@ pub struct Kernel {
     pub xen: Metadata,
     /// Its symbol table, if BSD_SYMTAB asks for it and there is one.
     pub symbols: Option<Symbols>,
+    /// The dynamic table of a file of type DYN, as the file says it.
+    pub dynamic: Option<Dynamic>,
 }
 
 impl Kernel {
@@ -80,6 +84,7 @@ impl Kernel {
             segments: head.segments,
             xen,
             symbols,
+            dynamic: head.dynamic,
         })
     }
 }
@@ -178,6 +183,7 @@ fn guest_string<F: KernelFile>(
 }
 
 /// The `len` bytes from `offset` on, all of them.
+#[inline(never)]
 fn view<F: KernelFile>(file: &mut F, offset: u64, len: u64) -> Result<&[u8], ReadError<F::Error>> {
     let file_len = file.len();
     let range = FileRange::new(offset, len).map_err(|_| ReadError::Short { found: file_len })?;

@@ -213,6 +213,28 @@ pub fn first_scratch(found: &Found<'_>, len: u64) -> Result<PhysRange, ArrangeEr
     Ok(claims.allocate(found.ram, len, REACHABLE, Holder::Scratch, &avoid)?)
 }
 
+/// By how much a kernel that may lie anywhere is to be moved up, in steps of `align` bytes: to the lowest place that is RAM
+/// and free of what cannot be moved. Where there is none, the error says why it cannot lie where `areas` have it.
+pub fn lowest_place(found: &Found<'_>, areas: &[PhysRange], align: u64) -> Result<u64, ArrangeError> {
+    let mut claims = Claims::default();
+    if let Some(rsdp) = found.rsdp {
+        claims.claim(rsdp, Holder::Rsdp)?;
+    }
+    let first_error = match claim_shifted(&mut claims, found.ram, areas, 0) {
+        Ok(()) => return Ok(0),
+        Err(error) => error,
+    };
+    // What is to lie below 4 GiB has at most so many places.
+    let places = (1..4 * GIB / align.max(MIB)).map(|place| place * align);
+    for shift in places {
+        claims.release(Holder::Kernel);
+        if claim_shifted(&mut claims, found.ram, areas, shift).is_ok() {
+            return Ok(shift);
+        }
+    }
+    Err(first_error)
+}
+
 /// Finds a place for everything.
 pub fn arrange(found: &Found<'_>, wanted: &Wanted<'_>) -> Result<Arrangement, ArrangeError> {
     if found.modules.len() > MAX_MODULES {

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use shared::format::Codec;
+use shared::kernel::RelocError;
 use shared::memory::{FileRange, PhysRange, decoder_len};
 
 use super::decode::DecodeError;
@@ -50,6 +51,8 @@ pub enum LoadError {
         /// Which.
         range: PhysRange,
     },
+    /// The kernel is a static PIE that cannot be relocated.
+    Relocation(RelocError),
     /// The pack's command line is no text.
     CmdlineText,
 }
@@ -88,6 +91,7 @@ impl fmt::Display for LoadError {
             Self::Unreachable { range } => {
                 write!(f, "memory out of reach: {range}, expected memory below 4 GiB, found other")
             }
+            Self::Relocation(error) => error.fmt(f),
             Self::CmdlineText => {
                 f.write_str("text is damaged: pack's command line, expected UTF-8 without NUL, found other")
             }
@@ -96,3 +100,9 @@ impl fmt::Display for LoadError {
 }
 
 impl core::error::Error for LoadError {}
+
+impl From<RelocError> for LoadError {
+    fn from(error: RelocError) -> Self {
+        Self::Relocation(error)
+    }
+}

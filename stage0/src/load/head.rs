@@ -12,7 +12,7 @@ use super::timing::Meter;
 
 /// A kernel's file within a pack, decoded where it is looked at.
 pub struct PackedFile<'a, M, S, C> {
-    memory: &'a mut M,
+    pub(super) memory: &'a mut M,
     source: &'a mut S,
     manifest: Manifest<'a>,
     scratch: Phys,
@@ -21,6 +21,8 @@ pub struct PackedFile<'a, M, S, C> {
     held: FileRange,
     /// What was decoded, as [`MAX_HEAD_WORK`] counts.
     work: u64,
+    /// The most of that.
+    limit: u64,
 }
 
 impl<'a, M: Memory, S: Source, C: super::Clock> PackedFile<'a, M, S, C> {
@@ -33,7 +35,24 @@ impl<'a, M: Memory, S: Source, C: super::Clock> PackedFile<'a, M, S, C> {
         scratch: Phys,
         meter: &'a mut Meter<C>,
     ) -> Self {
-        Self { memory, source, manifest, scratch, meter, held: FileRange::default(), work: 0 }
+        Self { memory, source, manifest, scratch, meter, held: FileRange::default(), work: 0, limit: MAX_HEAD_WORK }
+    }
+
+    /// The same, to read tables of relocations from their start to their end. Their number is bounded by the kernel's segments, and a
+    /// frame of at most [`VIEW_LEN`] bytes is decoded for at most three pieces: it takes no more than a few times what placing takes.
+    pub fn for_tables(self) -> Self {
+        Self { limit: u64::MAX, ..self }
+    }
+
+    /// Decodes what holds `range` into scratch, unless it is there. Returns where in there its bytes are.
+    pub(super) fn place(&mut self, range: FileRange) -> Result<PhysRange, LoadError> {
+        let is_held = |held: FileRange| held.offset() <= range.offset() && range.end() <= held.end();
+        if !is_held(self.held) {
+            self.decode(range)?;
+        }
+        let skip = range.offset().checked_sub(self.held.offset()).filter(|_| is_held(self.held));
+        let start = skip.and_then(|skip| self.scratch.checked_add(skip));
+        start.and_then(|start| PhysRange::sized(start, range.len()).ok()).ok_or(LoadError::View { wanted: range })
     }
 
     /// Decodes the frames that hold a byte of `range`, and no others.
@@ -50,7 +69,7 @@ impl<'a, M: Memory, S: Source, C: super::Clock> PackedFile<'a, M, S, C> {
                 self.scratch.checked_add(filled).and_then(|start| PhysRange::sized(start, frame.content.len()).ok());
             let into = into.ok_or(LoadError::View { wanted: range })?;
             self.work += frames::decode_frame(self.memory, self.source, &frame, into, self.meter)?;
-            if self.work > MAX_HEAD_WORK {
+            if self.work > self.limit {
                 return Err(LoadError::HeadWork);
             }
             filled = end;
@@ -67,16 +86,10 @@ impl<M: Memory, S: Source, C: super::Clock> KernelFile for PackedFile<'_, M, S, 
         self.manifest.kernel().content_len
     }
 
+    // Once, however often it is called: it is small only to look at.
+    #[inline(never)]
     fn view(&mut self, range: FileRange) -> Result<&[u8], LoadError> {
-        let is_held = |held: FileRange| held.offset() <= range.offset() && range.end() <= held.end();
-        if !is_held(self.held) {
-            self.decode(range)?;
-        }
-        let held = self.held;
-        let whole = PhysRange::sized(self.scratch, held.len()).map_err(|_| LoadError::View { wanted: range })?;
-        let decoded = self.memory.bytes(whole).ok_or(LoadError::Unreachable { range: whole })?;
-        let skip = range.offset().checked_sub(held.offset()).and_then(|skip| usize::try_from(skip).ok());
-        let part = skip.zip(usize::try_from(range.len()).ok());
-        part.and_then(|(skip, len)| decoded.get(skip..)?.get(..len)).ok_or(LoadError::View { wanted: range })
+        let place = self.place(range)?;
+        self.memory.bytes(place).ok_or(LoadError::Unreachable { range: place })
     }
 }

@@ -9,6 +9,7 @@ mod hash;
 mod head;
 mod memory;
 mod place;
+mod relocate;
 mod source;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,5 +20,6 @@ pub use error::LoadError;
 pub use head::PackedFile;
 pub use memory::Memory;
 pub use place::{place, verify_member};
+pub use relocate::relocate;
 pub use source::{Ramdisk, Source};
 pub use timing::{Clock, Cost, Meter, Phase};

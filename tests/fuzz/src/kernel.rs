@@ -115,7 +115,7 @@ impl KernelFile for Watched<'_> {
 /// Kernels of the corpus, and the heads of real ones.
 pub fn seeds() -> Vec<Vec<u8>> {
     let with = |elf: Vec<u8>| [&[0; HEAD], &elf[..]].concat();
-    seeds::kernels().into_iter().chain(seeds::heads()).map(with).collect()
+    seeds::kernels().into_iter().chain(seeds::heads()).chain(seeds::pies()).map(with).collect()
 }
 
 /// A segment at `paddr`, as any.

@@ -13,11 +13,13 @@ use fuzz::{TARGETS, builder, kernel, said, seal};
 use harness::corpus::{Description, Load, Notes, Place, add_note, exceptional, generate};
 use harness::errors::expected::Expected;
 use harness::errors::{self, Message};
+use harness::pie::{Form, Pie};
 use pack::build::{Module, Request};
 use pack::check::check;
 use pack::domain::{Domain, Kind};
 use pack::image::Image;
 use pack::key::PrivateKey;
+use pack::reading::{Reading, Refusal};
 use pack::stage0;
 use pack::xl::DomainFile;
 use shared::cmdline;
@@ -25,8 +27,8 @@ use shared::format::{Codec, EncodedFrame, EncodedKernel, MAX_FRAME_LEN, Manifest
 use shared::kernel::notes::kind;
 use shared::kernel::{Decisions, Mapping};
 use shared::memory::{
-    Builder, Claims, Found, Holder, Low, Phys, PhysRange, Ram, Region, RegionKind, Room, Started, Wanted, arrange,
-    memory_need,
+    Builder, Claims, Found, Holder, Low, Phys, PhysRange, Ram, Region, RegionKind, Room, Started, Virt, Wanted,
+    arrange, memory_need,
 };
 use shared::trust::TrustSlot;
 use shared::xen::{HvmStartInfo, START_INFO_MAGIC};
@@ -136,10 +138,60 @@ fn kernels() {
     }
     exceptional::all().iter().for_each(|case| kernel::read(&case.elf, &Decisions::default()));
     packs(&meeting.elf());
+    pies();
     let mut rng = fastrand::Rng::with_seed(6);
     for _ in 0..3000 {
         kernel::read(&generate::kernel(&mut rng), &Decisions::default());
     }
+}
+
+/// Static PIEs, each with something wrong.
+fn pies() {
+    let note = |pie: &Pie, virt_base: u64| match Reading::of(
+        &pie.elf,
+        &Decisions { virt_base: Some(Virt(virt_base)), ..Decisions::default() },
+    ) {
+        Err(Refusal::Relocation { why }) => said::note(&why),
+        Err(Refusal::Plan { why }) => said::note(&why),
+        other => panic!("{:?}", other.map(|_| "taken").map_err(|refusal| refusal.to_string())),
+    };
+    let mut rng = fastrand::Rng::with_seed(6);
+    let mut generate = |form| Pie::generate(&mut rng, true, form, 400);
+    let changed = |mut pie: Pie, at: usize, number: u64| {
+        pie.number_mut(at).copy_from_slice(&number.to_le_bytes());
+        note(&pie, 0);
+    };
+    note(&generate(Form::Rela), 1);
+    // The first segment's p_align, and where PT_DYNAMIC is.
+    changed(generate(Form::Rela), 64 + 48, 3);
+    let pie = generate(Form::Rela);
+    let at = pie.dynamic_header + 8;
+    changed(pie, at, u64::MAX);
+    for (which, value) in [(0, 1 << 40), (2, 5)] {
+        let mut pie = generate(Form::Rela);
+        pie.set(which, value);
+        note(&pie, 0);
+    }
+    for kind in [1, 1000] {
+        let pie = generate(Form::Rela);
+        let at = pie.table.start + 8;
+        changed(pie, at, kind);
+    }
+    for entry in [1, 1 << 40] {
+        let pie = generate(Form::Relr);
+        let at = pie.table.start;
+        changed(pie, at, entry);
+    }
+    let mut pie = generate(Form::Relr);
+    let (first, all) = (pie.relocations[0].0, pie.segments.iter().map(|segment| segment.2).sum::<u64>() / 4 / 64);
+    for (n, entry) in (0..=all as usize).flat_map(|_| [first, u64::MAX]).enumerate() {
+        let at = pie.dynamic.end + n * 8;
+        pie.number_mut(at).copy_from_slice(&entry.to_le_bytes());
+    }
+    let address = pie.segments[2].0 + pie.dynamic.len() as u64;
+    pie.set(0, address);
+    pie.set(1, (all + 1) * 16);
+    note(&pie, 0);
 }
 
 /// What `pack` says of packs and domains.

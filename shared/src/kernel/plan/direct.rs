@@ -13,14 +13,20 @@ pub(crate) const END_32: u64 = 1 << 32;
 impl Kernel {
     /// Segments at their `p_paddr` less the offset, mapped at their `p_vaddr`; entry by `e_entry`.
     pub(super) fn plan_direct(&self, decisions: &Decisions) -> Result<Plan, PlanError> {
-        let offset = self.paddr_offset(decisions)?;
-        let placements = self.placements(offset)?;
+        let (offset, pie) = match self.dynamic {
+            Some(dynamic) => self.pie(dynamic, decisions).map(|(offset, pie)| (offset, Some(pie)))?,
+            None => (self.paddr_offset(decisions)?, None),
+        };
+        let mut placements = self.placements(offset, pie.is_some())?;
+        if let Some(pie) = &pie {
+            pie.map(&mut placements)?;
+        }
         for placement in placements.iter().filter(|placement| !placement.memory.is_empty()) {
-            self.check_direct(placement)?;
+            check_placement(self.class, placement)?;
         }
         check_places(&placements)?;
         check_access(&placements)?;
-        let entry = self.direct_entry(decisions, &placements)?;
+        let entry = self.direct_entry(decisions, &placements, pie.map_or(0, |pie| pie.bias))?;
         let areas = areas(&placements)?;
         self.check_placed(areas.iter().map(PhysRange::len).sum())?;
         let hull = |extent: PhysRange, placement: &Placement| extent.hull(&placement.memory);
@@ -35,32 +41,24 @@ impl Kernel {
             relocation: None,
             pv: None,
             linux: self.xen.is_linux(),
+            pie,
         })
-    }
-
-    /// Whether a segment can be mapped at its `p_vaddr` in the mode that the class is entered in.
-    fn check_direct(&self, placement: &Placement) -> Result<(), PlanError> {
-        check_congruent(placement)?;
-        let virt = check_canonical(placement)?;
-        let (index, memory) = (placement.index, placement.memory);
-        if self.class == Class::Elf32 && (virt.end().0 > END_32 || memory.end().0 > END_32) {
-            return Err(PlanError::Beyond32 { index, virt: placement.virt, phys: memory.start() });
-        }
-        Ok(())
     }
 
     /// What `e_entry` is: virtual if a segment's `p_vaddr` range holds it, else physical if a `p_paddr` range does; or
     /// only what a person decided.
-    fn direct_entry(&self, decisions: &Decisions, placements: &[Placement]) -> Result<Entry, PlanError> {
+    /// `bias` is what the segments' `p_vaddr` are above the file's.
+    fn direct_entry(&self, decisions: &Decisions, placements: &[Placement], bias: u64) -> Result<Entry, PlanError> {
         let entry = self.elf_entry;
-        let is_in = |start: u64, placement: &Placement| {
+        let is_in = |entry: u64, start: u64, placement: &Placement| {
             entry.checked_sub(start).is_some_and(|distance| distance < placement.memory.len())
         };
-        let at_virtual = placements.iter().find(|placement| is_in(placement.virt.0, placement));
+        let virt = Virt(entry.wrapping_add(bias));
+        let at_virtual = placements.iter().find(|placement| is_in(virt.0, placement.virt.0, placement));
         let paddrs = || self.segments.iter().zip(placements);
-        let physical = || paddrs().find(|(segment, placement)| is_in(segment.paddr, placement));
+        let physical = || paddrs().find(|(segment, placement)| is_in(entry, segment.paddr, placement));
         let (found, placement) = match (at_virtual, physical()) {
-            (Some(placement), _) if decisions.entry != EntryRule::Physical => (Entry::Virtual(Virt(entry)), placement),
+            (Some(placement), _) if decisions.entry != EntryRule::Physical => (Entry::Virtual(virt), placement),
             (_, Some((segment, placement))) if decisions.entry != EntryRule::Virtual => {
                 let place = placement.memory.start().0.wrapping_add(entry.wrapping_sub(segment.paddr));
                 let shadow = |other: &&Placement| {
@@ -76,6 +74,25 @@ impl Kernel {
         };
         if placement.access.execute { Ok(found) } else { Err(PlanError::EntryData { entry, index: placement.index }) }
     }
+}
+
+impl Plan {
+    /// Whether every segment can be mapped where it is to be.
+    pub(super) fn check_direct(&self) -> Result<(), PlanError> {
+        let mut placed = self.placements.iter().filter(|placement| !placement.memory.is_empty());
+        placed.try_for_each(|placement| check_placement(self.class, placement))
+    }
+}
+
+/// Whether a segment can be mapped at its address in the mode that the class is entered in.
+fn check_placement(class: Class, placement: &Placement) -> Result<(), PlanError> {
+    check_congruent(placement)?;
+    let virt = check_canonical(placement)?;
+    let (index, memory) = (placement.index, placement.memory);
+    if class == Class::Elf32 && (virt.end().0 > END_32 || memory.end().0 > END_32) {
+        return Err(PlanError::Beyond32 { index, virt: placement.virt, phys: memory.start() });
+    }
+    Ok(())
 }
 
 /// Whether a page of the file's address is a page of its place.

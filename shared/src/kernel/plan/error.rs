@@ -161,6 +161,18 @@ pub enum PlanError {
         /// Start of the kernel.
         start: Phys,
     },
+    /// Direct: a `p_align` of a static PIE is no power of two.
+    PieAlign {
+        /// `p_align`.
+        align: u64,
+    },
+    /// Direct: a static PIE cannot be mapped from the virtual base on that a person gave.
+    PieBase {
+        /// The virtual base.
+        base: Virt,
+        /// What it should be a multiple of.
+        align: u64,
+    },
     /// A decision that has no meaning for the protocol.
     Meaningless {
         /// The decision.
@@ -296,6 +308,10 @@ impl PlanError {
                 write!(f, "symbol table ends at {end}, expected at most {area}, the end of the kernel's pages")
             }
             Self::StartUnaligned { start } => write!(f, "starts at {start}, expected a multiple of 0x1000"),
+            Self::PieAlign { align } => write!(f, "p_align {align:#x} of a static PIE, expected a power of two"),
+            Self::PieBase { base, align } => {
+                write!(f, "virtual base {base} of a static PIE, expected a multiple of {align:#x}")
+            }
             _ => self.fmt_segment(f),
         }
     }

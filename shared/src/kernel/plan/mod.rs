@@ -9,10 +9,14 @@
 //!    virtual base that a person gave; that is then the offset.
 //! 4. Entry: PHYS32_ENTRY for PVH. ENTRY or VIRT_ENTRY for PV, else `e_entry`, virtual. For direct `e_entry`, virtual if
 //!    it lies in a segment's `p_vaddr` range, else physical if in a `p_paddr` range.
+//! 5. A static PIE, a file of type DYN, is entered by direct wherever there is room: one bias, a multiple of 2 MiB and of its
+//!    largest `p_align`, is added to every `p_paddr`, and one to every `p_vaddr`. It is mapped 1:1, or from a virtual base that a
+//!    person gave.
 
 mod choose;
 mod direct;
 mod error;
+mod pie;
 mod pv;
 mod pvh;
 
@@ -23,7 +27,7 @@ use super::features::Features;
 use super::metadata::{Pae, Source};
 use super::segment::{Access, MAX_SEGMENTS, Segment};
 use super::symbols::SYMBOL_HEADERS;
-use super::{Class, Decisions, Kernel, Protocol};
+use super::{Class, Decisions, Kernel, Pie, Protocol};
 use crate::memory::{FileRange, Phys, PhysRange, Virt};
 
 /// The most bytes from a kernel's first byte in memory to its last: what 32-bit PVH code can reach at all, and far more
@@ -141,6 +145,8 @@ pub struct Plan {
     pub pv: Option<PvLayout>,
     /// Whether it is a Linux.
     pub linux: bool,
+    /// What a static PIE is relocated by (direct).
+    pub pie: Option<Pie>,
 }
 
 impl Kernel {
@@ -197,12 +203,13 @@ impl Kernel {
         Ok((start, end))
     }
 
-    /// Places every segment at its `p_paddr - offset`.
-    fn placements(&self, offset: u64) -> Result<heapless::Vec<Placement, MAX_SEGMENTS>, PlanError> {
+    /// Places every segment at its `p_paddr - offset`, modulo 2^64 if it `wraps`.
+    fn placements(&self, offset: u64, wraps: bool) -> Result<heapless::Vec<Placement, MAX_SEGMENTS>, PlanError> {
         let place = |segment: &Segment| {
             let paddr = segment.paddr;
             let below = || PlanError::BelowOffset { index: segment.index, paddr, offset };
-            let start = paddr.checked_sub(offset).ok_or_else(below)?;
+            let start = paddr.checked_sub(offset).or_else(|| wraps.then(|| paddr.wrapping_sub(offset)));
+            let start = start.ok_or_else(below)?;
             let too_large = || PlanError::AreaTooLarge { start, end: segment.paddr_end() };
             Ok(Placement {
                 index: segment.index,
@@ -227,7 +234,7 @@ impl Kernel {
     fn in_one_area(&self, protocol: Protocol, offset: u64, entry: Entry) -> Result<Plan, PlanError> {
         let (start, end) = self.paddr_bounds()?;
         let too_large = || PlanError::AreaTooLarge { start, end };
-        let placements = self.placements(offset)?;
+        let placements = self.placements(offset, false)?;
         let place = |paddr: u64| paddr.checked_sub(offset).map(Phys).ok_or_else(too_large);
         let extent = PhysRange::new(place(start)?, place(end)?).map_err(|_| too_large())?;
         let symbols = self.symbol_plan(offset)?;
@@ -238,8 +245,8 @@ impl Kernel {
         }
         self.check_placed(area.len())?;
         let areas = core::iter::once(area).collect();
-        let (class, linux) = (self.class, self.xen.is_linux());
-        Ok(Plan { protocol, class, extent, areas, placements, symbols, entry, relocation: None, pv: None, linux })
+        let (class, linux, pie) = (self.class, self.xen.is_linux(), None);
+        Ok(Plan { protocol, class, extent, areas, placements, symbols, entry, relocation: None, pv: None, linux, pie })
     }
 
     /// Refuses segments that share memory more than twice over: what is written there again and again, or mapped at ever more

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 
 use harness::corpus::{self, Description};
+use harness::pie::{Form, Pie};
 use harness::{cache, kernels};
 use shared::format::{Codec, EncodedFrame, EncodedKernel, EncodedModule, MAX_FRAME_LEN, PackContent};
 use shared::kernel::{Decisions, Kernel, SliceFile};
@@ -20,6 +21,13 @@ pub fn descriptions() -> Vec<Description> {
 /// Their files, as far as they are small.
 pub fn kernels() -> Vec<Vec<u8>> {
     descriptions().iter().map(Description::elf).filter(|elf| elf.len() < 4 * HEAD).collect()
+}
+
+/// Static PIEs with relocations of each kind.
+pub fn pies() -> Vec<Vec<u8>> {
+    let mut rng = fastrand::Rng::with_seed(13);
+    let forms = [Form::Rela, Form::Rel, Form::Relr].into_iter().flat_map(|form| [(true, form), (false, form)]);
+    forms.map(|(is_64, form)| Pie::generate(&mut rng, is_64, form, 30).elf).collect()
 }
 
 /// The distribution's kernels that have been fetched already, or none.
