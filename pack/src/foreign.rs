@@ -4,9 +4,10 @@
 //! they are something else: those are packed for direct only where a person asks for it.
 
 use object::elf::{
-    DT_NEEDED, DT_SONAME, ELFOSABI_ARM_AEABI, ELFOSABI_GNU, ELFOSABI_NONE, ET_CORE, ET_REL, NT_GNU_ABI_TAG, PT_INTERP,
+    DT_NEEDED, DT_NULL, DT_SONAME, ELFOSABI_ARM_AEABI, ELFOSABI_GNU, ELFOSABI_NONE, ET_CORE, ET_REL, NT_GNU_ABI_TAG,
+    PT_INTERP, PT_NOTE,
 };
-use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use object::read::elf::{Dyn, FileHeader, NoteIterator, ProgramHeader};
 use object::{LittleEndian, elf};
 
 use crate::identity::Banner;
@@ -105,8 +106,10 @@ fn system<E: FileHeader<Endian = LittleEndian>>(file: &[u8]) -> Option<Foreign> 
         return Some(Foreign::Program { interpreter: shown(interpreter) });
     }
     let mut library = None;
-    for entry in programs.iter().filter_map(|program| program.dynamic(endian, file).ok().flatten()).flatten() {
-        match entry.tag(endian) {
+    let tables = programs.iter().filter_map(|program| program.dynamic(endian, file).ok().flatten());
+    // DT_NULL ends a table, whatever is behind it.
+    for tag in tables.flat_map(|table| table.iter().map(|entry| entry.tag(endian)).take_while(|tag| *tag != DT_NULL)) {
+        match tag {
             DT_NEEDED => return Some(Foreign::Needs),
             DT_SONAME => library = Some(Foreign::Library),
             _ => {}
@@ -129,7 +132,16 @@ fn abi_tag<E: FileHeader<Endian = LittleEndian>>(program: &E::ProgramHeader, fil
     /// Bytes of GNU's: the system and three of a version.
     const GNU_LEN: usize = 16;
 
-    let mut notes = program.notes(LittleEndian, file).ok().flatten()?;
+    /// What notes are padded to where the header says this; else to 4 bytes, as stage0 reads Xen's.
+    const WIDE: u64 = 8;
+
+    if program.p_type(LittleEndian) != PT_NOTE {
+        return None;
+    }
+    // None is 4.
+    let align = Some(program.p_align(LittleEndian)).filter(|align| (*align).into() == WIDE).unwrap_or_default();
+    let bytes = program.data(LittleEndian, file).ok()?;
+    let mut notes = NoteIterator::<E>::new(LittleEndian, align, bytes).ok()?;
     while let Ok(Some(note)) = notes.next() {
         if note.n_type(LittleEndian) != NT_GNU_ABI_TAG {
             continue;

@@ -31,11 +31,13 @@ struct File {
     parts: Vec<(u32, Vec<u8>)>,
     /// Bytes that are loaded.
     text: Vec<u8>,
+    /// `p_align` of each program header.
+    align: u64,
 }
 
 impl File {
     fn new(is_64: bool) -> Self {
-        Self { is_64, kind: ET_EXEC, os_abi: 0, parts: Vec::new(), text: vec![0xf4; 64] }
+        Self { is_64, kind: ET_EXEC, os_abi: 0, parts: Vec::new(), text: vec![0xf4; 64], align: 4 }
     }
 
     fn with(mut self, kind: u32, bytes: &[u8]) -> Self {
@@ -114,7 +116,7 @@ impl File {
             file.extend(words);
             file.extend(flags);
         }
-        file.extend(self.word(4));
+        file.extend(self.word(self.align));
     }
 }
 
@@ -202,6 +204,19 @@ fn programs_of_a_system() {
     });
 }
 
+/// Whatever the alignment that its header says: 4 and 8 pad the notes, all others say nothing.
+#[test]
+fn an_abi_tag_counts_in_notes_of_any_alignment() {
+    let aligns = [0, 1, 2, 3, 4, 5, 16, 64, 0x1000, 0x1001, 1 << 31];
+    // The note in front of it ends at no multiple of 8, nor does the tag's name.
+    let tagged = |file: File, n: usize| {
+        let mut file = file.note("mine", 3, &[7; 4]).abi_tag(0);
+        file.parts = vec![(PT_NOTE, file.parts.iter().flat_map(|(_, bytes)| bytes.clone()).collect())];
+        File { align: aligns[n], ..file }
+    };
+    refused(files(aligns.len(), tagged), |_, what| *what == Foreign::System { system: "Linux", tag: "its ABI tag" });
+}
+
 #[test]
 fn what_is_not_linked_or_was_running() {
     let padded = |file: File, n: usize| File { text: vec![0xf4; 64 + 7 * n], ..file };
@@ -261,7 +276,7 @@ fn kernels_for_multiboot() {
 /// Kernels that say nothing: of Rust, C and Go, static PIEs among them.
 #[test]
 fn kernels_are_taken() {
-    taken(files(10, |file, n| {
+    taken(files(11, |file, n| {
         let kind = [ET_EXEC, ET_DYN][n / 2 % 2];
         let file = File { kind, text: vec![0xf4; 64 + n], ..file };
         match n {
@@ -271,6 +286,8 @@ fn kernels_are_taken() {
             3 => file.note("Go", 4, b"a build id of Go's"),
             4 => file.note("GNU", 5, &[0; 16]),
             5 => file.note("GNU", 1, &[0; 8]),
+            // The table ends before what looks like DT_NEEDED.
+            10 => file.dynamic(&[5, 0, 1, 14]),
             6 => file.note("mine", 1, &[0; 16]),
             7 => File { os_abi: 3, ..file },
             8 => File { os_abi: 255, ..file },
