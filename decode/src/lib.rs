@@ -15,6 +15,8 @@ mod fast;
 pub mod lz4;
 mod path;
 mod repeat;
+#[cfg(test)]
+mod tests;
 pub mod zstd;
 
 #[cfg(test)]

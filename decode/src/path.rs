@@ -13,7 +13,7 @@ impl Path {
     pub const PLAIN: Self = Self { bmi2: false };
 
     /// The best form for this processor, by CPUID. Neither set of instructions needs anything of an operating system.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     pub fn detect() -> Self {
         use core::arch::x86_64::{__cpuid, __cpuid_count};
 
@@ -23,10 +23,10 @@ impl Path {
         Self { bmi2: leaves >= 7 && __cpuid_count(7, 0).ebx & BMI == BMI }
     }
 
-    /// The best form for this processor.
-    #[cfg(not(target_arch = "x86_64"))]
+    /// The best form for this processor, as far as the compiler knows it: Miri has no CPUID.
+    #[cfg(any(not(target_arch = "x86_64"), miri))]
     pub fn detect() -> Self {
-        Self::PLAIN
+        Self { bmi2: cfg!(all(target_feature = "bmi1", target_feature = "bmi2")) }
     }
 
     /// Whether it is the one by BMI1 and BMI2, which the processor then has.

@@ -51,12 +51,12 @@ const REFUSED: [(FrameError, &str); 20] = [
     (FrameError::Offset, "28b52ffd24 3d 450000 750353014005194a 153387b3"),
     (FrameError::SequencesStream, "28b52ffd24 08 250000 410f3700 21f561de"),
     (FrameError::Symbol, "28b52ffd24 e9 550000 8d0c00560210ffd808bdc222325e"),
-    (FrameError::Table, "28b52ffd24 09 340000 19ed8c8780003300 0004bf630f11"),
+    (FrameError::TableEnd, "28b52ffd24 09 340000 19ed8c8780003300 0004bf630f11"),
     (FrameError::TableMissing, "28b52ffd24 2a 850000 72c201801076da0be3ba80010c00af1c f394b63c"),
     (FrameError::Truncated, "28b52ffd24 00 030000 99e9d851"),
     // The reference decoder's own examples of what it took for valid once (zstd's doc/decompressor_permissive.md): states that
     // are not whole, and an offset of zero.
-    (FrameError::Codes, "28b52ffd24 1b 540000 728001 04207e1f02aa 00 a3000055 00000000"),
+    (FrameError::CodesStream, "28b52ffd24 1b 540000 728001 04207e1f02aa 00 a3000055 00000000"),
     (FrameError::Offset, "28b52ffd24 28 450000 080002002f430bae 00000000"),
     // A sequence of one literal after the last.
     (FrameError::Short { expected: 0, found: 0 }, "28b52ffd24 02 0b0000 61 00000000"),
@@ -80,11 +80,33 @@ struct Disagreement {
 }
 
 /// In the order of docs/decoder.md.
-const DISAGREEMENTS: [Disagreement; 7] = [
+const DISAGREEMENTS: [Disagreement; 11] = [
+    // A table's description that is of one symbol.
+    Disagreement {
+        stored: "28b52ffde4490000000000000084010032000bd00003000000300000001004000000000000050010001000021000000005100000010\
+            000000000000030b410006c00001848a59401600010fa2745020119000077161d4ca991c6",
+        ours: Err(FrameError::TableSingle),
+        libzstd: true,
+        ruzstd: true,
+    },
+    // A table's description that ends two bits behind the block.
+    Disagreement {
+        stored: "28b52ffda438000000650000d9930120225de0300b37a00bafbc11b2",
+        ours: Err(FrameError::TableEnd),
+        libzstd: true,
+        ruzstd: false,
+    },
+    // More than 255 weights.
+    Disagreement {
+        stored: "28b52ffd240c5c000002c00105e107f0966001001c0000098a005b000033bd7ad7ac",
+        ours: Err(FrameError::CodesMany),
+        libzstd: false,
+        ruzstd: true,
+    },
     // Two weights, neither of which is 1.
     Disagreement {
         stored: "28b52ffd2440f20000ca3c000032c00081050c00fb0000235c9d2973",
-        ours: Err(FrameError::Codes),
+        ours: Err(FrameError::CodesShort),
         libzstd: false,
         ruzstd: true,
     },
@@ -94,7 +116,14 @@ const DISAGREEMENTS: [Disagreement; 7] = [
             00000000000000000000fc000000000000000000080000000000000000000000000000000000008070040004020032010fda\
             0170607000070044500540000000000000000003305005400000000000000000004410020000000530000005000902740c55\
             52a01398719c00e20100620000296b020092e10e261e",
-        ours: Err(FrameError::Codes),
+        ours: Err(FrameError::CodesLong),
+        libzstd: false,
+        ruzstd: true,
+    },
+    // A stream of weights without all bits of its two states.
+    Disagreement {
+        stored: "28b52ffda41b000000dd0000ba01580007d1240980cb9406020002000200852a8705840730080061d0dda5",
+        ours: Err(FrameError::CodesStream),
         libzstd: false,
         ruzstd: true,
     },
@@ -102,7 +131,7 @@ const DISAGREEMENTS: [Disagreement; 7] = [
     Disagreement {
         stored: "28b52ffda426000000000000340100028008bf74542202405281000382a64811172264005309807703107138100410151307\
             360100330100216cf33886",
-        ours: Err(FrameError::Codes),
+        ours: Err(FrameError::CodesLong),
         libzstd: true,
         ruzstd: false,
     },

@@ -48,6 +48,14 @@ pub enum FrameError {
     CodesMissing,
     /// The description of Huffman codes is none.
     Codes,
+    /// The stream of compressed Huffman weights has no end, or not the bits of its two states.
+    CodesStream,
+    /// There are more Huffman weights than literals.
+    CodesMany,
+    /// Huffman codes have more bits than they may have, or their description tells of such.
+    CodesLong,
+    /// The longest Huffman code is said to be longer than all there are.
+    CodesShort,
     /// A stream of Huffman codes has no end, or ends before its last literal or after it.
     LiteralsStream,
     /// A reserved bit of the sequences' modes is set.
@@ -56,8 +64,14 @@ pub enum FrameError {
     TableMissing,
     /// The symbol of a table of one is none.
     Symbol,
-    /// The description of a table is none.
-    Table,
+    /// The description of a table says a larger accuracy than such a table may have.
+    TableAccuracy,
+    /// The description of a table is of symbols that there are not.
+    TableSymbols,
+    /// The description of a table does not end within its block.
+    TableEnd,
+    /// The description of a table is of one symbol, for which there is another way.
+    TableSingle,
     /// A block without sequences has bytes where these would be.
     NoSequences,
     /// The stream of sequences has no end, or ends before the last or after it.
@@ -87,11 +101,18 @@ impl fmt::Display for FrameError {
             Self::LiteralsFew => "expected at least 6 literals in four streams, found fewer",
             Self::CodesMissing => "expected Huffman codes in a block before, found none",
             Self::Codes => "expected a description of Huffman codes, found other bytes",
+            Self::CodesStream => "expected a stream of Huffman weights, found fewer bits than it begins with",
+            Self::CodesMany => "expected at most 255 Huffman weights, found more",
+            Self::CodesLong => "expected Huffman codes of at most 11 bits, found longer ones",
+            Self::CodesShort => "expected a Huffman weight of 1, found none",
             Self::LiteralsStream => "expected a stream that ends with its last literal, found another",
             Self::Modes => "expected reserved bits of zero beside the sequences' modes, found others",
             Self::TableMissing => "expected a table of sequences in a block before, found none",
             Self::Symbol => "expected the symbol of a table of one, found none",
-            Self::Table => "expected a description of a table of sequences, found other bytes",
+            Self::TableAccuracy => "expected a table of sequences of its kind's accuracy at most, found a larger one",
+            Self::TableSymbols => "expected a table of the symbols of its kind, found more",
+            Self::TableEnd => "expected a whole description of a table of sequences, found its start",
+            Self::TableSingle => "expected a description of a table of more than one symbol, found one of one",
             Self::NoSequences => "expected the end of a block without sequences, found more bytes",
             Self::SequencesStream => "expected a stream that ends with its last sequence, found another",
             Self::Literals => "expected a sequence of no more literals than are left, found more",

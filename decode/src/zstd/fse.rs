@@ -88,21 +88,43 @@ impl Table {
     /// Makes it the table that `bytes` begin with a description of, and returns what follows that.
     pub(crate) fn described<'a>(&mut self, kind: &Kind, bytes: &'a [u8]) -> Result<&'a [u8], FrameError> {
         let mut probabilities = [0; MAX_SYMBOLS];
-        let (log, count, rest) =
-            describe(bytes, kind.max_log, &mut probabilities[..kind.symbols.len()]).ok_or(FrameError::Table)?;
+        let described = describe(bytes, kind.max_log, &mut probabilities[..kind.symbols.len()]);
+        let (log, count, rest) = described.map_err(|cause| match cause {
+            Undescribed::Accuracy => FrameError::TableAccuracy,
+            Undescribed::Symbols => FrameError::TableSymbols,
+            Undescribed::End => FrameError::TableEnd,
+            Undescribed::Single => FrameError::TableSingle,
+        })?;
         fill(&mut self.cells, log, &probabilities[..count], kind.symbols);
         self.log = Some(log);
         Ok(rest)
     }
 }
 
+/// Why a description is none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Undescribed {
+    /// Its accuracy is too large.
+    Accuracy,
+    /// It is of symbols that there are not.
+    Symbols,
+    /// Its bytes end before it does.
+    End,
+    /// It is of one symbol.
+    Single,
+}
+
 /// Reads a description of probabilities: the accuracy, how many symbols it tells of, and what follows it (RFC 8878, 4.1.1).
 /// -1 is one state at the table's end.
-pub(crate) fn describe<'a>(bytes: &'a [u8], max_log: u8, probabilities: &mut [i16]) -> Option<(u8, usize, &'a [u8])> {
+pub(crate) fn describe<'a>(
+    bytes: &'a [u8],
+    max_log: u8,
+    probabilities: &mut [i16],
+) -> Result<(u8, usize, &'a [u8]), Undescribed> {
     let mut stream = Forward::new(bytes);
     let log = stream.peek(4) as u8 + 5;
     if log > max_log {
-        return None;
+        return Err(Undescribed::Accuracy);
     }
     stream.skip(4);
     let (mut left, mut count, mut present) = (1u32 << log, 0, 0);
@@ -118,7 +140,7 @@ pub(crate) fn describe<'a>(bytes: &'a [u8], max_log: u8, probabilities: &mut [i1
             (false, _) => whole - short,
         };
         stream.skip(if low < short { width } else { width + 1 });
-        *probabilities.get_mut(count)? = value as i16 - 1;
+        *probabilities.get_mut(count).ok_or(Undescribed::Symbols)? = value as i16 - 1;
         count += 1;
         match value {
             1 => {
@@ -126,7 +148,7 @@ pub(crate) fn describe<'a>(bytes: &'a [u8], max_log: u8, probabilities: &mut [i1
                 while more == 3 {
                     more = stream.peek(2) as usize;
                     stream.skip(2);
-                    probabilities.get_mut(count..count + more)?.fill(0);
+                    probabilities.get_mut(count..count + more).ok_or(Undescribed::Symbols)?.fill(0);
                     count += more;
                 }
             }
@@ -135,7 +157,10 @@ pub(crate) fn describe<'a>(bytes: &'a [u8], max_log: u8, probabilities: &mut [i1
         }
     }
     // A single symbol has a table of another kind.
-    (present >= 2).then_some((log, count, stream.rest()?))
+    if present < 2 {
+        return Err(Undescribed::Single);
+    }
+    Ok((log, count, stream.rest().ok_or(Undescribed::End)?))
 }
 
 /// Fills the table of the accuracy `log`, at most [`MAX_LOG`], whose states `probabilities` share: they and those that -1 stands for

@@ -1,7 +1,7 @@
 //! Huffman codes of literals (RFC 8878, 4.2).
 
 use super::FrameError;
-use super::fse::{self, Cell};
+use super::fse::{self, Cell, Undescribed};
 use crate::bits::Backward;
 use crate::{Path, fast};
 
@@ -43,7 +43,7 @@ impl Huffman {
         let (count, rest) = match usize::from(*header) {
             len @ ..128 => {
                 let (description, rest) = bytes.split_at_checked(len).ok_or(FrameError::Codes)?;
-                (compressed(description, &mut weights).ok_or(FrameError::Codes)?, rest)
+                (compressed(description, &mut weights)?, rest)
             }
             count => {
                 let count = count - 127;
@@ -54,30 +54,33 @@ impl Huffman {
                 (count, rest)
             }
         };
-        self.fill(&mut weights, count).ok_or(FrameError::Codes)?;
+        self.fill(&mut weights, count)?;
         self.some = true;
         Ok(rest)
     }
 
     /// Fills the codes by the first `count` weights, at most 255, and one more that follows from them.
-    fn fill(&mut self, weights: &mut [u8; 256], count: usize) -> Option<()> {
+    fn fill(&mut self, weights: &mut [u8; 256], count: usize) -> Result<(), FrameError> {
         // For each weight, how many literals have it.
         let mut counts = [0u16; MAX_BITS as usize + 1];
         let mut total = 0u32;
         for weight in &weights[..count] {
-            *counts.get_mut(usize::from(*weight))? += 1;
+            *counts.get_mut(usize::from(*weight)).ok_or(FrameError::CodesLong)? += 1;
             total += (1 << weight) >> 1;
         }
-        let bits = total.checked_ilog2()? + 1;
+        let bits = total.checked_ilog2().ok_or(FrameError::Codes)? + 1;
         let rest = (1 << bits) - total;
-        if bits > MAX_BITS || !rest.is_power_of_two() {
-            return None;
+        if bits > MAX_BITS {
+            return Err(FrameError::CodesLong);
+        }
+        if !rest.is_power_of_two() {
+            return Err(FrameError::Codes);
         }
         let last = rest.ilog2() + 1;
         weights[count] = last as u8;
         counts[last as usize] += 1;
         if counts[1] == 0 {
-            return None;
+            return Err(FrameError::CodesShort);
         }
         // Codes of low weights come first. Each has the cells of all that its eleven bits may begin with.
         let mut starts = [0usize; MAX_BITS as usize + 1];
@@ -91,25 +94,44 @@ impl Huffman {
             let weight = usize::from(*weight);
             if weight > 0 {
                 let cells = 1 << (weight - 1) << scale;
+                let code = (literal as u16) << 8 | (bits + 1 - weight as u32) as u16;
                 let start = &mut starts[weight];
-                self.codes[*start..*start + cells].fill((literal as u16) << 8 | (bits + 1 - weight as u32) as u16);
+                // A power of two: four at a time, or one or two.
+                let (fours, few) = self.codes[*start..*start + cells].as_chunks_mut::<4>();
+                fours.fill([code; 4]);
+                few.fill(code);
                 *start += cells;
             }
         }
-        Some(())
+        Ok(())
     }
 }
 
 /// Reads weights that are compressed themselves (RFC 8878, 4.2.1.2), and returns how many.
-fn compressed(bytes: &[u8], weights: &mut [u8; 256]) -> Option<usize> {
+fn compressed(bytes: &[u8], weights: &mut [u8; 256]) -> Result<usize, FrameError> {
     const MAX_LOG: u8 = 6;
     // Of each weight.
     let mut probabilities = [0; MAX_BITS as usize + 1];
-    let (log, symbols, rest) = fse::describe(bytes, MAX_LOG, &mut probabilities)?;
+    let described = fse::describe(bytes, MAX_LOG, &mut probabilities);
+    let (log, symbols, rest) = described.map_err(|cause| match cause {
+        Undescribed::Symbols => FrameError::CodesLong,
+        Undescribed::Accuracy | Undescribed::End | Undescribed::Single => FrameError::Codes,
+    })?;
     let mut cells = [Cell::default(); 1 << MAX_LOG];
     fse::fill(&mut cells, log, &probabilities[..symbols], &[]);
-    let mut stream = Backward::new(rest)?;
-    let mut states = [stream.take(log)? as usize, stream.take(log)? as usize];
+    let mut stream = Backward::new(rest).ok_or(FrameError::CodesStream)?;
+    let mut state = || Some(stream.take(log)? as usize);
+    let (Some(first), Some(second)) = (state(), state()) else { return Err(FrameError::CodesStream) };
+    walk(&cells, [first, second], stream, weights).ok_or(FrameError::CodesMany)
+}
+
+/// Reads weights by two states that take turns, until one of them wants more bits than are left.
+fn walk(
+    cells: &[Cell; 64],
+    mut states: [usize; 2],
+    mut stream: Backward<'_>,
+    weights: &mut [u8; 256],
+) -> Option<usize> {
     // 254 and the two that end it are one too many.
     for count in 0..254 {
         let [state, other] = &mut states;

@@ -32,9 +32,18 @@ pub struct Compared {
 }
 
 /// The errors of ours for which libzstd is known to decode some frames (docs/decoder.md).
-pub const LIBZSTD_TAKES: [FrameError; 2] = [FrameError::Codes, FrameError::LiteralsStream];
+pub const LIBZSTD_TAKES: [FrameError; 4] =
+    [FrameError::CodesLong, FrameError::LiteralsStream, FrameError::TableEnd, FrameError::TableSingle];
 /// The same of ruzstd.
-pub const RUZSTD_TAKES: [FrameError; 3] = [FrameError::Codes, FrameError::LiteralsStream, FrameError::Modes];
+pub const RUZSTD_TAKES: [FrameError; 7] = [
+    FrameError::CodesLong,
+    FrameError::CodesMany,
+    FrameError::CodesShort,
+    FrameError::CodesStream,
+    FrameError::LiteralsStream,
+    FrameError::Modes,
+    FrameError::TableSingle,
+];
 
 impl Default for Others {
     fn default() -> Self {
