@@ -155,10 +155,16 @@ fn least_memory() -> Result<(), Trouble> {
     Ok(outcome.ended(&Exit::Debug(harness::stage0::EXIT_ERROR))?)
 }
 
-/// All in one go: starting the emulation takes longer than the kernels do.
+/// All in one go: starting the emulation takes longer than the kernels do. One of 32 bits needs a processor that is not emulated:
+/// QEMU's sets a reserved bit in the topmost page table of PAE, so that KVM refuses the table when paging is turned on again, after
+/// a start by QEMU as well. Where it gets to is tier T4's test of it.
 fn under_xen() -> Result<(), Trouble> {
-    let kernels = kernels::of_different_compressions(3)?.into_iter().chain([kernels::of_32_bits()?]);
+    let mut kernels = kernels::of_different_compressions(3)?;
+    if tier2::is_native()? {
+        kernels.push(kernels::of_32_bits()?);
+    }
     let packs: Vec<Packed> = kernels
+        .into_iter()
         .map(|kernel| packed(&format!("linux-xen-{}", kernel.release), kernel, Board::Pc))
         .collect::<Result<_, _>>()?;
     let machines: Vec<Machine> = packs

@@ -37,6 +37,8 @@ pub enum Act {
     Run,
     /// The same so many times in a row; it is destroyed each time. [`crate::Outcome::free_memory`] is of before and after.
     Repeat(u32),
+    /// The same; if it has not ended at its limit, Xen's view of its processor is added to [`crate::Outcome::toolstack`].
+    Watch,
     /// It is created, and runs to its end; its console reads the machine's input, and is shown while it runs.
     Talk,
     /// It is created, and runs to its end, while the console daemon is stopped, so that nobody reads its console.
@@ -53,6 +55,7 @@ impl Act {
         match self {
             Self::Run => ("run", 1),
             Self::Repeat(times) => ("repeat", times),
+            Self::Watch => ("watch", 1),
             Self::Talk => ("talk", 1),
             Self::Unread => ("unread", 1),
             Self::Reboot => ("reboot", 1),

@@ -78,6 +78,13 @@ free_memory() { xl info | busybox awk '/^free_memory/ { print $3 }'; }
 # What is done with a domain; see Act in domain.rs.
 run() { create && ended; }
 
+watch() {
+    run && return 0
+    xl dmesg -c >/dev/null
+    xl debug-keys v
+    xl dmesg
+}
+
 unread() {
     daemon=$(busybox pidof xenconsoled)
     create -p
