@@ -237,6 +237,15 @@ pub fn lowest_place(found: &Found<'_>, areas: &[PhysRange], align: u64) -> Resul
 
 /// Finds a place for everything.
 pub fn arrange(found: &Found<'_>, wanted: &Wanted<'_>) -> Result<Arrangement, ArrangeError> {
+    match arranged(found, wanted, false) {
+        // Between what sinks and where it lies there may be no place left for stage0, which moves before it.
+        Err(error) if wanted.low.pack || wanted.low.modules => arranged(found, wanted, true).map_err(|_| error),
+        done => done,
+    }
+}
+
+/// The same; stage0 and its tables, where they move, lie right behind what the kernel is handed if `first`.
+pub(super) fn arranged(found: &Found<'_>, wanted: &Wanted<'_>, first: bool) -> Result<Arrangement, ArrangeError> {
     if found.modules.len() > MAX_MODULES {
         return Err(ArrangeError::TooManyModules { found: found.modules.len() });
     }
@@ -270,6 +279,12 @@ pub fn arrange(found: &Found<'_>, wanted: &Wanted<'_>) -> Result<Arrangement, Ar
     for (n, module) in found.modules.iter().enumerate() {
         movers.stay_or_sink(&mut claims, *module, Holder::Module(n), modules_low)?;
     }
+    let (mut stage0, mut tables) = (PhysRange::EMPTY, PhysRange::EMPTY);
+    if first {
+        stage0 = movers.destination(&mut claims, ram, found.stage0, Holder::Stage0, Some(behind))?;
+        let avoid = movers.all();
+        tables = claims.allocate_behind(ram, room.tables, behind, REACHABLE, Holder::PageTables, &avoid)?;
+    }
     let pack = movers.destination(&mut claims, ram, found.pack, Holder::Pack, pack_low)?;
     let mut modules = heapless::Vec::new();
     for (n, module) in found.modules.iter().enumerate() {
@@ -277,9 +292,13 @@ pub fn arrange(found: &Found<'_>, wanted: &Wanted<'_>) -> Result<Arrangement, Ar
         modules.push(place).map_err(|_| ArrangeError::TooManyModules { found: found.modules.len() })?;
     }
     let structures = movers.destination(&mut claims, ram, found.structures, Holder::Structures, None)?;
-    let stage0 = movers.destination(&mut claims, ram, found.stage0, Holder::Stage0, None)?;
+    if !first {
+        stage0 = movers.destination(&mut claims, ram, found.stage0, Holder::Stage0, None)?;
+    }
     claims.release(Holder::Shadow);
-    let tables = claims.allocate(ram, room.tables, REACHABLE, Holder::PageTables, &movers.all())?;
+    if !first {
+        tables = claims.allocate(ram, room.tables, REACHABLE, Holder::PageTables, &movers.all())?;
+    }
     let mut trampoline = claims.allocate(ram, room.trampoline, FIRST_GIB, Holder::Trampoline, &[])?;
     let scratch = claims.allocate(ram, wanted.scratch, REACHABLE, Holder::Scratch, &[])?;
     if wanted.direct.is_some() {

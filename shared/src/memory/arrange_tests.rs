@@ -108,6 +108,29 @@ fn the_need_is_the_least_that_works() {
     assert!(memory_need(Builder::Xen, &started, &Wanted { kernel: &nowhere, ..wanted }).is_err());
 }
 
+/// A pack that lies at the top and sinks, past the place that stage0 leaves: there is never a second one.
+#[test]
+#[cfg_attr(miri, ignore = "thousands of domains take Miri half an hour")]
+fn a_pack_that_sinks_takes_no_more_memory_than_itself() {
+    for n in 1..=12 {
+        let (end, pack_len) = (MIB + n * 0x3_1000, n * 11 * MIB - n * 0x123);
+        let kernel = [range(MIB, end)];
+        let low = Low { pack: true, modules: true };
+        let wanted =
+            Wanted { kernel: &kernel, relocation: None, scratch: 0x44_0000, room: Room::PVH, direct: None, low };
+        let started = Started { stage0: range(STAGE0.0, STAGE0.1), pack_len };
+        for builder in [Builder::Xen, Builder::Qemu] {
+            let need = memory_need(builder, &started, &wanted).unwrap();
+            assert!(need <= end + pack_len + 7 * MIB, "{builder:?}: {need:#x} for {end:#x} and {pack_len:#x}");
+            for more in 0..100 {
+                let (ram, pack) = simulated_domain(builder, need + more * MIB, &started).unwrap();
+                let done = arrange(&Found { pack, ..domain(&ram) }, &wanted).unwrap();
+                assert!(done.pack.start() < Phys(end + 2 * MIB), "{}", done.pack);
+            }
+        }
+    }
+}
+
 prop_compose! {
     fn page_range(limit: u64)(start in 0..limit, len in 1..limit) -> PhysRange {
         range(start * PAGE_SIZE, (start + len).min(limit) * PAGE_SIZE)
@@ -219,6 +242,10 @@ proptest! {
         // stage0 moves before the pack, and the pack before the module.
         let mut taken = handed.clone();
         taken.extend(stays(&stage0).then_some(stage0));
+        // Where there is no other place for them, stage0 and its tables lie lower.
+        if arrange::arranged(&found, &wanted, false).is_err() {
+            taken.extend([done.stage0, done.tables]);
+        }
         taken.push(*module);
         let place = lowest(behind, pack.len(), TOP, |page| ram.covers(page) && !held(page, &taken));
         prop_assert!(place.is_none_or(|place| done.pack == place), "{} {place:?}", done.pack);
