@@ -2,6 +2,9 @@
 
 use core::fmt;
 
+use crate::kernel::guest_string::MAX_GUEST_STRING;
+use crate::kernel::notes::MAX_NOTES;
+use crate::kernel::{MAX_SEGMENTS, MAX_VIEW};
 use crate::memory::FileRange;
 
 /// Why a file is no kernel that can be read. `E` is what the file itself can fail with.
@@ -156,32 +159,25 @@ impl<E: fmt::Display> fmt::Display for ReadError<E> {
             return error.fmt(f);
         }
         f.write_str("kernel: ")?;
-        match self {
+        match *self {
+            Self::File(_) => Ok(()),
             Self::View { range, found } => write!(f, "bytes {range} came as {found:#x}"),
             Self::Short { found } => write!(f, "{found} bytes are too few for an ELF file"),
             Self::Magic => f.write_str("not an ELF file"),
-            Self::Class { found } => write!(f, "ELF class {}, expected 1 or 2", u32::from(*found)),
+            Self::Class { found } => write!(f, "ELF class {}, expected 1 or 2", u32::from(found)),
             Self::Data { found: 2 } => f.write_str("big-endian ELF, expected little-endian"),
-            Self::Data { found } => write!(f, "ELF data encoding {}, expected 1", u32::from(*found)),
+            Self::Data { found } => write!(f, "ELF data encoding {}, expected 1", u32::from(found)),
             Self::Header => f.write_str("ELF header cannot be read"),
             Self::Machine { found } => {
-                write!(f, "ELF for machine {}, expected 3 (i386) or 62 (x86-64)", u32::from(*found))
+                write!(f, "ELF for machine {}, expected 3 (i386) or 62 (x86-64)", u32::from(found))
             }
             Self::NothingToLoad => f.write_str("no program header says what to load"),
-            Self::TooManyNotes => f.write_str("more than 65536 notes"),
-            _ => self.fmt_bound(f),
-        }
-    }
-}
-
-impl<E> ReadError<E> {
-    /// The messages about bounds.
-    fn fmt_bound(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
             Self::ProgramHeaderSize { found, expected } => {
                 write!(f, "program headers of {} bytes, expected {}", u32::from(found), u32::from(expected))
             }
-            Self::TooManyProgramHeaders { found } => write!(f, "{} program headers, at most 64", u32::from(found)),
+            Self::TooManyProgramHeaders { found } => {
+                write!(f, "{} program headers, at most {MAX_SEGMENTS}", u32::from(found))
+            }
             Self::ProgramHeadersOutside { offset, len, file_len } => {
                 outside(f, "program headers", offset, len, file_len)
             }
@@ -191,32 +187,31 @@ impl<E> ReadError<E> {
             Self::NotesOutside { offset, len, file_len } => outside(f, "notes", offset, len, file_len),
             Self::SymbolsOutside { offset, len, file_len } => outside(f, "symbols", offset, len, file_len),
             Self::SegmentOutside { index, offset, len, file_len } => {
-                write!(f, "segment {}: ", u32::from(index))?;
-                write!(f, "{len:#x} bytes from {offset:#x} on are not in a file of {file_len:#x}")
+                write!(
+                    f,
+                    "segment {}: {len:#x} bytes from {offset:#x} on are not in a file of {file_len:#x}",
+                    u32::from(index)
+                )
             }
             Self::SegmentShrinks { index, len, memory_len } => {
-                write!(f, "segment {}: ", u32::from(index))?;
-                write!(f, "{len:#x} bytes in the file, {memory_len:#x} in memory")
+                write!(f, "segment {}: {len:#x} bytes in the file, {memory_len:#x} in memory", u32::from(index))
             }
             Self::SegmentWraps { index, paddr, memory_len } => {
-                write!(f, "segment {}: ", u32::from(index))?;
-                write!(f, "{memory_len:#x} bytes from {paddr:#x} on exceed 64 bits")
+                write!(f, "segment {}: {memory_len:#x} bytes from {paddr:#x} on exceed 64 bits", u32::from(index))
             }
             Self::TooManySections { found } => {
-                write!(f, "table of {} section headers is longer than 64 KiB", u32::from(found))
+                write!(f, "table of {} section headers is longer than {} KiB", u32::from(found), MAX_VIEW / 1024)
             }
-            Self::SectionNamesTooLong { len } => {
-                write!(f, "{len:#x} bytes of section names, at most 0x10000")
-            }
-            Self::NotesTooLong { len } => write!(f, "{len:#x} bytes of notes in one place, at most 0x10000"),
+            Self::SectionNamesTooLong { len } => write!(f, "{len:#x} bytes of section names, at most {MAX_VIEW:#x}"),
+            Self::NotesTooLong { len } => write!(f, "{len:#x} bytes of notes in one place, at most {MAX_VIEW:#x}"),
+            Self::TooManyNotes => write!(f, "more than {MAX_NOTES} notes"),
             Self::NoteTruncated { offset } => {
                 write!(f, "the Xen note at file offset {offset:#x} runs past the end of the file")
             }
-            Self::GuestString { offset, len } => {
-                write!(f, "section __xen_guest, {len:#x} bytes at {offset:#x}: ")?;
-                f.write_str("not in the file, or longer than 4096")
-            }
-            _ => Ok(()),
+            Self::GuestString { offset, len } => write!(
+                f,
+                "section __xen_guest, {len:#x} bytes at {offset:#x}: not in the file, or longer than {MAX_GUEST_STRING}"
+            ),
         }
     }
 }

@@ -111,7 +111,10 @@ impl fmt::Display for RelocError {
         f.write_str("kernel: ")?;
         match self {
             Self::Dynamic { offset, len } => {
-                write!(f, "dynamic table of {len:#x} bytes at {offset:#x}: not in the file, or longer than 0x10000")
+                write!(
+                    f,
+                    "dynamic table of {len:#x} bytes at {offset:#x}: not in the file, or longer than {MAX_VIEW:#x}"
+                )
             }
             Self::Table { table, virt, len } => {
                 write!(f, "{table}: {len:#x} bytes at {virt:#x}, expected whole entries in one segment of the file")

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use crate::kernel::{FeatureName, Name, Protocol};
-use crate::memory::{Phys, Virt};
+use crate::kernel::{FeatureName, MAX_KERNEL_AREA, Name, Protocol};
+use crate::memory::{GIB, PAGE_SIZE, Phys, Virt};
 
 /// A decision that a person can make, as error messages name it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -272,17 +272,8 @@ impl fmt::Display for PlanError {
             Self::Meaningless { decision, protocol } => {
                 write!(f, "{} has no meaning for {protocol}", decision.option())
             }
-            _ => self.fmt_address(f),
-        }
-    }
-}
-
-impl PlanError {
-    /// The messages about the whole kernel's addresses.
-    fn fmt_address(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
             Self::AreaTooLarge { start, end } => {
-                write!(f, "lies from {start:#x} to {end:#x}, at most 4 GiB of addresses")
+                write!(f, "lies from {start:#x} to {end:#x}, at most {} GiB of addresses", MAX_KERNEL_AREA / GIB)
             }
             Self::PlacedTooOften { placed, area } => {
                 write!(f, "{placed:#x} bytes of segments in {area:#x} of memory, at most twice as much")
@@ -307,58 +298,43 @@ impl PlanError {
             Self::SymbolsOutside { end, area } => {
                 write!(f, "symbol table ends at {end}, expected at most {area}, the end of the kernel's pages")
             }
-            Self::StartUnaligned { start } => write!(f, "starts at {start}, expected a multiple of 0x1000"),
+            Self::StartUnaligned { start } => write!(f, "starts at {start}, expected a multiple of {PAGE_SIZE:#x}"),
             Self::PieAlign { align } => write!(f, "p_align {align:#x} of a static PIE, expected a power of two"),
             Self::PieBase { base, align } => {
                 write!(f, "virtual base {base} of a static PIE, expected a multiple of {align:#x}")
             }
-            _ => self.fmt_segment(f),
-        }
-    }
-
-    /// The messages about one segment.
-    fn fmt_segment(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::BelowOffset { index, .. }
-        | Self::Incongruent { index, .. }
-        | Self::NotCanonical { index, .. }
-        | Self::Beyond32 { index, .. }
-        | Self::InHypervisor { index, .. }
-        | Self::TooManyMaps { index }
-        | Self::InLinearMap { index, .. }) = self
-        else {
-            return self.fmt_segments(f);
-        };
-        write!(f, "segment {}: ", u32::from(*index))?;
-        match self {
-            Self::BelowOffset { paddr, offset, .. } => {
-                write!(f, "p_paddr {paddr:#x}, expected at least {offset:#x} (PADDR_OFFSET)")
+            Self::BelowOffset { index, paddr, offset } => write!(
+                f,
+                "segment {}: p_paddr {paddr:#x}, expected at least {offset:#x} (PADDR_OFFSET)",
+                u32::from(*index)
+            ),
+            Self::Incongruent { index, virt, phys } => {
+                write!(f, "segment {}: p_vaddr {virt} and place {phys} differ within a page", u32::from(*index))
             }
-            Self::Incongruent { virt, phys, .. } => {
-                write!(f, "p_vaddr {virt} and place {phys} differ within a page")
+            Self::NotCanonical { index, virt } => {
+                write!(f, "segment {}: p_vaddr {virt} cannot be mapped", u32::from(*index))
             }
-            Self::NotCanonical { virt, .. } => write!(f, "p_vaddr {virt} cannot be mapped"),
-            Self::Beyond32 { virt, phys, .. } => {
-                write!(f, "p_vaddr {virt}, place {phys}, expected below 4 GiB (ELF32)")
+            Self::Beyond32 { index, virt, phys } => {
+                write!(f, "segment {}: p_vaddr {virt}, place {phys}, expected below 4 GiB (ELF32)", u32::from(*index))
             }
-            Self::TooManyMaps { .. } => write!(f, "one too many to be mapped at its own p_vaddr"),
-            Self::InHypervisor { virt, .. } => write!(f, "p_vaddr {virt} is in Xen's own range"),
-            Self::InLinearMap { virt, .. } => {
-                write!(f, "p_vaddr {virt} is where the linear mapping has other memory")
+            Self::TooManyMaps { index } => {
+                write!(f, "segment {}: one too many to be mapped at its own p_vaddr", u32::from(*index))
             }
-            _ => Ok(()),
-        }
-    }
-
-    /// The messages about two segments.
-    fn fmt_segments(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::SharedPlace { first, second, .. } | Self::SharedAccess { first, second, .. }) = self else {
-            return Ok(());
-        };
-        write!(f, "segments {} and {} want different ", u32::from(*first), u32::from(*second))?;
-        match self {
-            Self::SharedPlace { page, .. } => write!(f, "memory at {page}"),
-            Self::SharedAccess { page, .. } => write!(f, "access to the page at {page}"),
-            _ => Ok(()),
+            Self::InHypervisor { index, virt } => {
+                write!(f, "segment {}: p_vaddr {virt} is in Xen's own range", u32::from(*index))
+            }
+            Self::InLinearMap { index, virt } => {
+                write!(f, "segment {}: p_vaddr {virt} is where the linear mapping has other memory", u32::from(*index))
+            }
+            Self::SharedPlace { first, second, page } => {
+                write!(f, "segments {} and {} want different memory at {page}", u32::from(*first), u32::from(*second))
+            }
+            Self::SharedAccess { first, second, page } => write!(
+                f,
+                "segments {} and {} want different access to the page at {page}",
+                u32::from(*first),
+                u32::from(*second)
+            ),
         }
     }
 }
