@@ -52,7 +52,7 @@ pub enum Obstacle {
         why: PlanError,
     },
     /// stage0 would not start anything of it.
-    #[error("{0}: {advice}", advice = advice::on_trust(.0))]
+    #[error("{0}{advice}", advice = advice::on_trust(.0))]
     Trust(TrustError),
     /// The kernel would get no command line.
     #[error("{0}: shorten or correct it")]

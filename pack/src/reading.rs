@@ -24,16 +24,16 @@ pub struct Reading {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The file is no kernel that can be read.
-    #[error("{0}")]
+    #[error("{0}{advice}", advice = advice::on_read(.0))]
     Read(ReadError<Outside>),
     /// The file is no kernel, or one for another kind of loader.
-    #[error("not a kernel for Xen: {what}: {}", advice::on_foreign(.what))]
+    #[error("not a kernel for Xen: {what}{}", advice::on_foreign(.what))]
     Foreign {
         /// What it is.
         what: Foreign,
     },
     /// stage0 could not relocate it.
-    #[error("{why}: {}", advice::RELOCATIONS)]
+    #[error("{why}{}", advice::on_relocation(.why))]
     Relocation {
         /// Why.
         why: RelocError,

@@ -70,28 +70,18 @@ fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 /// What a person can do about a message, by its name; `Enum::*` is for all of an enum that have none of their own.
-pub struct Remedies(BTreeMap<String, String>);
+pub struct Remedies(BTreeMap<&'static str, &'static str>);
 
 impl Remedies {
-    /// Those that are written down: in each line a name, a colon, and a text.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn read() -> Result<Self, String> {
-        let path = cache::workspace().join("tests/errors/remedies.txt");
-        let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let pair = |line: &str| {
-            let (name, remedy) = line.split_once(": ").ok_or_else(|| format!("no name: {line}"))?;
-            Ok((name.to_owned(), remedy.trim().to_owned()))
-        };
-        Ok(Self(lines.map(pair).collect::<Result<_, String>>()?))
+    /// Those of `pack`'s table.
+    pub fn of_pack() -> Self {
+        Self(pack::advice::all().collect())
     }
 
     /// The remedy for a message.
     pub fn of(&self, message: &Message) -> Option<&str> {
         let whole = format!("{}::*", message.group);
-        self.0.get(&message.name()).or_else(|| self.0.get(&whole)).map(String::as_str)
+        self.0.get(message.name().as_str()).or_else(|| self.0.get(whole.as_str())).copied()
     }
 
     /// Names for which there is no message.
@@ -100,7 +90,7 @@ impl Remedies {
             let of = |message: &Message| message.name() == name || format!("{}::*", message.group) == name;
             messages.iter().any(of)
         };
-        self.0.keys().map(String::as_str).filter(|name| !used(name)).collect()
+        self.0.keys().copied().filter(|name| !used(name)).collect()
     }
 }
 
@@ -109,7 +99,7 @@ impl Remedies {
 /// # Errors
 /// A message without a remedy, or a remedy without a message.
 pub fn catalogue() -> Result<String, String> {
-    let (parts, remedies) = (messages()?, Remedies::read()?);
+    let (parts, remedies) = (messages()?, Remedies::of_pack());
     let all: Vec<Message> = parts.iter().flat_map(|(_, messages)| messages.clone()).collect();
     let stale = remedies.stale(&all);
     if !stale.is_empty() {
