@@ -11,6 +11,7 @@ pub mod apt_sources;
 pub mod cache;
 pub mod corpus;
 pub mod count;
+pub mod debug;
 pub mod errors;
 mod frames;
 pub mod initrd;

@@ -150,14 +150,14 @@ pub(crate) fn qemu_tree() -> Result<Tree, Missing> {
 /// # Errors
 /// Neither is to be had.
 pub fn zstd() -> Result<Command, Missing> {
-    compressor("zstd", "zstd")
+    program("zstd", "zstd")
 }
 
-/// A command that starts a program that compresses, of the Debian package named: the machine's own, else a fetched one.
+/// A command that starts a program of the Debian package named: the machine's own, else a fetched one.
 ///
 /// # Errors
 /// Neither is to be had.
-pub fn compressor(name: &str, package: &str) -> Result<Command, Missing> {
+pub fn program(name: &str, package: &str) -> Result<Command, Missing> {
     let mut own = Command::new(name);
     own.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     if own.status().is_ok_and(|status| status.success()) {

@@ -95,7 +95,7 @@ fn kernel(rng: &mut Rng) -> Vec<u8> {
 
 /// Its status and its output.
 fn run(program: &Program, words: &[&str], input: &[u8]) -> Result<(bool, Vec<u8>), Trouble> {
-    let mut command: Command = tools::compressor(program.name, program.package)?;
+    let mut command: Command = tools::program(program.name, program.package)?;
     let mut child = command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let (Some(mut stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err("no standard input or output".into());

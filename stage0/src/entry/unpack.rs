@@ -42,6 +42,10 @@ struct Bits {
 pub(super) unsafe extern "C" fn unpack(from: *const u8, mut to: *mut u8) {
     // SAFETY: every processor with long mode has RDTSC, and nobody else uses the static yet.
     unsafe { STARTED = core::arch::x86_64::_rdtsc() };
+    // For debuggers there is a build of which the linker's file is loaded as it is.
+    if cfg!(stage0_unpacked) {
+        return;
+    }
     let mut bits = Bits { from, state: 0 };
     // SAFETY: the table has as many bytes, and nobody else uses it. (A loop would become a call.)
     unsafe {
