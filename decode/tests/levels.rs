@@ -1,6 +1,7 @@
 //! What encoders make of real code decodes to that code, by each path.
 #![allow(clippy::expect_used, reason = "a step that fails is a test that fails")]
 
+use ::lz4::block::CompressionMode;
 use ::zstd::bulk::Compressor;
 use ::zstd::zstd_safe::{CParameter, Strategy};
 use decode::zstd::Tables;
@@ -79,10 +80,11 @@ fn repetitions_decode_to_the_same() {
             let content: Vec<u8> = program(50_000, period).into_iter().cycle().take(len).collect();
             let stored = frame(&content, &[CParameter::CompressionLevel(9)]);
             check(&content, &stored, &mut tables, &format!("{len} bytes that repeat {period}"));
-            let stored = lz4_flex::block::compress(&content);
-            let mut decoded = vec![0x5a; len];
-            assert_eq!(lz4::decode(&stored, &mut decoded), Ok(()));
-            assert!(decoded == content, "lz4, {len} bytes that repeat {period}");
+            for (by, stored) in blocks(&content) {
+                let mut decoded = vec![0x5a; len];
+                assert_eq!(lz4::decode(&stored, &mut decoded), Ok(()), "{by}, {len} bytes that repeat {period}");
+                assert!(decoded == content, "{by}, {len} bytes that repeat {period}");
+            }
         }
     }
 }
@@ -91,9 +93,17 @@ fn repetitions_decode_to_the_same() {
 fn blocks_of_lz4_decode_to_the_same() {
     for (n, len) in [0, 1, 4, 5, 11, 12, 13, 14, 60, 63, 64, 65, 100, 1000, 70_000, 2 << 20].into_iter().enumerate() {
         let content = program(100_000 * n, len);
-        let stored = lz4_flex::block::compress(&content);
-        let mut decoded = vec![0x5a; content.len()];
-        assert_eq!(lz4::decode(&stored, &mut decoded), Ok(()), "{len} bytes");
-        assert!(decoded == content, "{len} bytes");
+        for (by, stored) in blocks(&content) {
+            let mut decoded = vec![0x5a; content.len()];
+            assert_eq!(lz4::decode(&stored, &mut decoded), Ok(()), "{by}, {len} bytes");
+            assert!(decoded == content, "{by}, {len} bytes");
+        }
     }
+}
+
+/// The content's blocks by two compressors, one of them at every level that it has.
+fn blocks(content: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let modes = (2..=12).map(CompressionMode::HIGHCOMPRESSION).chain([CompressionMode::FAST(1)]);
+    let block = |mode| (format!("{mode:?}"), ::lz4::block::compress(content, Some(mode), false).expect("a block"));
+    modes.map(block).chain([("lz4_flex".to_owned(), lz4_flex::block::compress(content))]).collect()
 }

@@ -2,38 +2,73 @@
 
 use std::io;
 use std::num::NonZero;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use lz4::block::CompressionMode;
 use shared::format::{Codec, EncodedFrame, MAX_FRAME_LEN, check_zstd};
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
 use crate::decode;
 
-/// The levels that zstd takes here, the fastest first.
-pub const LEVELS: RangeInclusive<i32> = 1..=22;
+/// How hard a codec may try: the more, the smaller a pack and the longer packing takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Levels {
+    /// The quickest.
+    pub least: i32,
+    /// That which makes the smallest packs.
+    pub most: i32,
+    /// That which is used if none is given.
+    pub default: i32,
+}
 
-/// The level used if none is given: what takes no more memory to decode and is not far from the smallest.
-pub const DEFAULT_LEVEL: i32 = 19;
+impl Levels {
+    /// zstd's. Those above the default make hardly smaller packs.
+    pub const ZSTD: Self = Self { least: 1, most: 22, default: 19 };
+
+    /// lz4's, as its own program counts them: the first is the fast compressor, the others are the high compressor's.
+    pub const LZ4: Self = Self { least: 1, most: 12, default: 12 };
+
+    /// Those of `codec`, if it has any.
+    pub const fn of(codec: Codec) -> Option<Self> {
+        match codec {
+            Codec::Zstd => Some(Self::ZSTD),
+            Codec::Lz4 => Some(Self::LZ4),
+            Codec::None => None,
+        }
+    }
+}
 
 /// How frames are compressed.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// The codec. zstd is used for every frame, lz4 only where it makes one smaller.
     pub codec: Codec,
-    /// zstd's level, one of [`LEVELS`]; without meaning for the others.
+    /// One of the codec's [`Levels`], or the nearest is used; without meaning for a codec that has none.
     pub level: i32,
     /// Threads to use.
     pub threads: NonZero<usize>,
 }
 
-impl Default for Settings {
-    /// zstd at the default level, on every core that this process may use.
-    fn default() -> Self {
+impl Settings {
+    /// `codec` at its default level, on every core that this process may use.
+    pub fn of(codec: Codec) -> Self {
         let threads = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-        Self { codec: Codec::Zstd, level: DEFAULT_LEVEL, threads }
+        Self { codec, level: Levels::of(codec).map_or(0, |levels| levels.default), threads }
+    }
+
+    /// For a pack that is started once: what takes the least time to make and to start together.
+    pub fn quick() -> Self {
+        Self { level: Levels::LZ4.least, ..Self::of(Codec::Lz4) }
+    }
+}
+
+impl Default for Settings {
+    /// zstd at its default level, on every core that this process may use.
+    fn default() -> Self {
+        Self::of(Codec::Zstd)
     }
 }
 
@@ -117,16 +152,26 @@ fn frame(content: &[u8], settings: Settings) -> io::Result<EncodedFrame> {
     Ok(match settings.codec {
         Codec::None => plain(),
         Codec::Lz4 => {
-            let stored = lz4_flex::block::compress(content);
+            let stored = lz4_block(content, settings.level)?;
             if stored.len() < content.len() { EncodedFrame { content_len, codec: Codec::Lz4, stored } } else { plain() }
         }
         Codec::Zstd => EncodedFrame { content_len, codec: Codec::Zstd, stored: zstd_frame(content, settings.level)? },
     })
 }
 
+/// An LZ4 block without a frame around it. The library cannot say why it makes none: it lacks memory, for content is never too long.
+fn lz4_block(content: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    let mode = match level.clamp(Levels::LZ4.least, Levels::LZ4.most) {
+        1 => CompressionMode::FAST(1),
+        level => CompressionMode::HIGHCOMPRESSION(level),
+    };
+    lz4::block::compress(content, Some(mode), false)
+}
+
 /// A zstd frame that a pack may have. From level 16 on, libzstd splits content whose parts differ much into more blocks than that;
 /// up to 15 it makes at most 16 of a block.
 fn zstd_frame(content: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    let level = level.clamp(Levels::ZSTD.least, Levels::ZSTD.most);
     let frame = compressed(content, level)?;
     if check_zstd(&frame, content.len()).is_ok() { Ok(frame) } else { compressed(content, level.min(15)) }
 }
@@ -205,6 +250,38 @@ mod tests {
                 assert_eq!(frame.codec, Codec::Zstd);
                 assert_eq!(check_zstd(&frame.stored, content.len()), Ok(()), "level {level}");
             }
+        }
+    }
+
+    /// Two kinds of content, around the lengths at which LZ4's last bytes have rules of their own.
+    fn contents() -> Vec<Vec<u8>> {
+        let (lens, mixed) = ([1, 4, 5, 11, 12, 13, 14, 64, 100, 4096, 70_000, 300_000], mixed());
+        lens.into_iter().flat_map(|len| [content_of(len), mixed[4096..4096 + len].to_vec()]).collect()
+    }
+
+    #[test]
+    fn every_level_of_each_codec_round_trips() {
+        for content in contents() {
+            for codec in [Codec::Zstd, Codec::Lz4] {
+                let Levels { least, most, default } = Levels::of(codec).unwrap();
+                assert!((least..=most).contains(&default) && Settings::of(codec).level == default);
+                for level in least..=most {
+                    let frame = frame(&content, Settings { level, ..Settings::of(codec) }).unwrap();
+                    assert!(frame.stored.len() <= content.len() + 40, "{codec:?} {level}: {}", content.len());
+                    prove(&frame, &content).unwrap_or_else(|error| panic!("level {level}: {error}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn higher_levels_make_smaller_frames_and_none_is_beyond_the_last() {
+        let content = mixed();
+        for codec in [Codec::Zstd, Codec::Lz4] {
+            let Levels { least, most, .. } = Levels::of(codec).unwrap();
+            let stored = |level| frame(&content, Settings { level, ..Settings::of(codec) }).unwrap().stored;
+            assert!(stored(most).len() < stored(least).len(), "{codec:?}");
+            assert!(stored(most) == stored(i32::MAX) && stored(least) == stored(i32::MIN), "{codec:?}");
         }
     }
 

@@ -323,10 +323,47 @@ fn usage_errors_have_a_status_of_their_own() {
     for words in [&[][..], &["kernel"], &["kernel", "-o", "i", "--level", "99"], &["info"]] {
         assert_eq!(place.pack(words).status.code(), Some(2), "{words:?}");
     }
-    let level = place.pack(&["kernel", "-o", "image", "--codec", "lz4", "--level", "3"]);
-    assert_eq!(level.status.code(), Some(2));
     let help = place.succeeds(&["--help"]);
     assert!(help.contains("Examples:") && help.contains("ramdisk = \"/path/image.pack\""), "{help}");
+}
+
+#[test]
+fn levels_are_of_the_codec_that_is_asked_for() {
+    let place = Place::new();
+    for (codec, levels) in [("zstd", ["1", "2", "12", "13", "22"]), ("lz4", ["1", "2", "3", "11", "12"])] {
+        for level in levels {
+            let said = place.succeeds(&["kernel", "-o", "image", "--codec", codec, "--level", level]);
+            let frames = said.lines().find_map(|line| line.split_once("frames: "));
+            assert!(frames.unwrap().1.contains(codec), "{codec} {level}: {said}");
+            place.succeeds(&["check", "image"]);
+        }
+    }
+    let refused = |codec, level| {
+        let output = place.pack(&["kernel", "-o", "no", "--codec", codec, "--level", level]);
+        assert_eq!(output.status.code(), Some(2), "{codec} {level}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (codec, has, levels) in [
+        ("zstd", "zstd has 1 to 22", &["0", "-1", "23", "99", "2147483647"][..]),
+        ("lz4", "lz4 has 1 to 12", &["0", "-12", "13", "19", "22"]),
+        ("none", "none has no levels", &["0", "1", "12", "19"]),
+    ] {
+        for level in levels {
+            let said = refused(codec, level);
+            assert!(said.starts_with(&format!("error: --level {level}: {has}")), "{codec} {level}: {said}");
+        }
+    }
+    for level in ["x", "1.5", "", "2147483648"] {
+        let said = refused("lz4", level);
+        assert!(said.contains("--level"), "{level}: {said}");
+    }
+    assert!(!place.names().contains(&"no".to_owned()));
+    // What is not asked for is the default.
+    for (codec, level) in [("zstd", "19"), ("lz4", "12")] {
+        place.succeeds(&["kernel", "-o", "default", "--codec", codec]);
+        place.succeeds(&["kernel", "-o", "asked", "--codec", codec, "--level", level]);
+        assert!(place.read("default") == place.read("asked"), "{codec}");
+    }
 }
 
 #[test]

@@ -119,7 +119,7 @@ pub fn probes(protocol: Protocol) -> Result<Vec<Stated>, Trouble> {
 pub fn distribution(codec: Codec, protocols: &[Protocol]) -> Result<Vec<Stated>, Trouble> {
     let mut all = Vec::new();
     for kernel in kernels::of_different_compressions(2)?.into_iter().take(2) {
-        let settings = Settings { codec, ..Settings::default() };
+        let settings = Settings::of(codec);
         let name = format!("{}-{}", kernel.release, codec.name());
         let packed = Packed::new(&format!("need-{name}"), kernel, "quiet panic=-1".to_owned(), settings)?;
         for protocol in protocols {

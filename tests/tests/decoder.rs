@@ -1,9 +1,10 @@
-//! Every level of zstd over parts of the distribution's kernels, by each path of the decoder and by others.
+//! Every level of zstd and LZ4 over parts of the distribution's kernels, by each path of the decoder and by others.
 
 use decode::zstd::Checksum;
 use grammar::others::{Others, compare_lz4};
 use harness::kernels;
 use harness::trial::{self, Trouble, check};
+use lz4::block::CompressionMode;
 use pack::open;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
@@ -31,8 +32,12 @@ fn kernels_decode() -> Result<(), Trouble> {
             let expected = Some(Ok(Checksum(grammar::checksum(part))));
             check(compared.ours == expected, format!("{}, level {level}: {compared:?}", kernel.release))?;
             check(compared.libzstd && compared.ruzstd, format!("{}, level {level}: others", kernel.release))?;
-            let block = lz4_flex::block::compress(part);
-            check(compare_lz4(&block, part.len()).is_ok(), format!("{}, lz4", kernel.release))?;
+            // Its fast compressor and each level of the high one.
+            let level = 1 + (k as i32 + n as i32) % 12;
+            let mode = if level == 1 { CompressionMode::FAST(1) } else { CompressionMode::HIGHCOMPRESSION(level) };
+            for block in [lz4_flex::block::compress(part), lz4::block::compress(part, Some(mode), false)?] {
+                check(compare_lz4(&block, part.len()).is_ok(), format!("{}, lz4, {mode:?}", kernel.release))?;
+            }
         }
     }
     Ok(())

@@ -108,7 +108,7 @@ fn draw(rng: &mut Rng, number: u64) -> Pair {
 fn live_on() -> Result<(), Trouble> {
     let kernel = kernels::with(&["CONFIG_XEN_PV", "CONFIG_XEN_PVH"])?;
     let cmdline = "console=hvc0 quiet panic=-1";
-    let settings = Settings { codec: Codec::Lz4, ..Settings::default() };
+    let settings = Settings::quick();
     let packed = Packed::new("soak-linux", kernel, cmdline.to_owned(), settings)?;
     let ramdisk = linux::folder()?.join("soak-linux.cpio");
     std::fs::write(&ramdisk, initrd::small()?)?;

@@ -10,7 +10,6 @@ use harness::stage0::{self, Restore};
 use harness::trial::{self, Trouble, check};
 use harness::{Exit, Machine, Outcome, kernels, xen};
 use pack::compress::Settings;
-use shared::format::Codec;
 
 /// A version of Xen, by how it is obtained.
 type Version = fn() -> Result<PathBuf, harness::Missing>;
@@ -103,7 +102,7 @@ fn an_error() -> Result<(), Trouble> {
 
 fn linux() -> Result<(), Trouble> {
     let kernel = kernels::with(&["CONFIG_XEN_DOM0", "CONFIG_XEN_PV"])?;
-    let settings = Settings { codec: Codec::Lz4, ..Settings::default() };
+    let settings = Settings::quick();
     let packed = Packed::new("t3-linux", kernel, "console=hvc0 quiet panic=-1".to_owned(), settings)?;
     let modules = [(stage0::file()?, "guest=1"), (packed.file, "")];
     let modules = modules.each_ref().map(|(file, words)| (file.as_path(), *words));

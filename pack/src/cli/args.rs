@@ -4,7 +4,7 @@ use std::num::ParseIntError;
 use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-use pack::compress::{DEFAULT_LEVEL, LEVELS};
+use pack::compress::{Levels, Settings};
 use pack::domain::Kind;
 use shared::format::Codec;
 use shared::kernel::{EntryRule, Mapping, Protocol};
@@ -25,6 +25,9 @@ Examples:
       write the domain's file for xl, which names both:
       kernel  = \"/path/stage0.elf\"
       ramdisk = \"/path/image.pack\"
+
+Levels: with zstd, from 18 on packs are smallest; up to 17 they are a fifth larger, and decode in two thirds of
+the instructions. With lz4, 12 makes a smaller pack than 1, which is the quickest to make; both start alike.
 
 A kernel file named like a command is reached by its path: pack ./info -o image.pack";
 
@@ -94,8 +97,8 @@ pub(crate) struct MakeArgs {
     /// How the kernel is stored
     #[arg(long, value_enum, default_value_t = CodecArg::Zstd)]
     pub(crate) codec: CodecArg,
-    /// How hard zstd tries, 1 to 22; 19 if not given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(i64::from(*LEVELS.start())..=i64::from(*LEVELS.end())))]
+    /// How hard the codec tries: zstd 1 to 22, 19 if not given; lz4 1 to 12, 12 if not given
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     level: Option<i32>,
     /// Pass on no word of the builder's command line, but those allowed
     #[arg(long, group = "locked")]
@@ -129,12 +132,17 @@ impl MakeArgs {
         }
     }
 
-    /// The level of zstd.
-    pub(crate) fn level(&self) -> i32 {
-        if self.level.is_some() && self.codec != CodecArg::Zstd {
-            usage("--level is zstd's: it has no meaning with another --codec")
+    /// How the kernel is compressed.
+    pub(crate) fn settings(&self) -> Settings {
+        let default = Settings::of(self.codec.into());
+        let Some(level) = self.level else { return default };
+        match Levels::of(default.codec) {
+            Some(Levels { least, most, .. }) if (least..=most).contains(&level) => Settings { level, ..default },
+            Some(Levels { least, most, .. }) => {
+                usage(&format!("--level {level}: {} has {least} to {most}", default.codec.name()))
+            }
+            None => usage(&format!("--level {level}: {} has no levels", default.codec.name())),
         }
-        self.level.unwrap_or(DEFAULT_LEVEL)
     }
 }
 
@@ -370,7 +378,7 @@ mod tests {
             &["pack"][..],
             &["pack", "vmlinuz"],
             &["pack", "-o", "image"],
-            &["pack", "vmlinuz", "-o", "image", "--level", "23"],
+            &["pack", "vmlinuz", "-o", "image", "--level", "high"],
             &["pack", "vmlinuz", "-o", "image", "--codec", "gzip"],
             &["pack", "vmlinuz", "-o", "image", "--allow-arg", "quiet"],
             &["pack", "vmlinuz", "-o", "image", "--virt-base", "0xx"],

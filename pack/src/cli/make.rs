@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use pack::build::{Built, Module, Request, member_name};
-use pack::compress::Settings;
 use pack::identity::Identity;
 use pack::image::Image;
 use pack::info::{Contents, KernelInfo};
@@ -25,7 +24,7 @@ use super::text::{name, percent, size};
 /// Packs a kernel, and says what became of it.
 pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
     let (path, image) = args.files();
-    let level = args.level();
+    let settings = args.settings();
     let inputs = [Some(path.as_path()), args.initrd.as_deref(), args.sign.as_deref()];
     let inputs: Vec<&Path> = inputs.into_iter().flatten().collect();
     let output = Output::new(&image, &inputs)?;
@@ -39,7 +38,7 @@ pub(super) fn run(args: MakeArgs) -> anyhow::Result<()> {
         cmdline: args.cmdline,
         modules: modules.into_iter().collect(),
         measured: args.measure,
-        settings: Settings { codec: args.codec.into(), level, ..Settings::default() },
+        settings,
         decisions: Decisions {
             entry: args.entry.map(Into::into).unwrap_or_default(),
             virt_base: args.virt_base.map(Virt),

@@ -14,7 +14,6 @@ use pack::domain::{Domain, Kind};
 use pack::image::{self, Image};
 use pack::open;
 use pack::stage0;
-use shared::format::Codec;
 use shared::memory::Builder;
 use shared::trust::TrustSlot;
 
@@ -150,7 +149,7 @@ fn pack_of(args: &RunArgs) -> anyhow::Result<Vec<u8>> {
         cmdline: Some(args.cmdline.clone().unwrap_or_else(|| args.tier.cmdline().to_owned())),
         modules: args.initrd.as_deref().map(Module::read).transpose()?.into_iter().collect(),
         // Soon made and soon decoded: it is not kept.
-        settings: Settings { codec: Codec::Lz4, ..Settings::default() },
+        settings: Settings::quick(),
         ..Request::new(member_name(&args.file), opened.elf)
     };
     Ok(request.build(&|_| ()).with_context(|| args.file.display().to_string())?.pack)

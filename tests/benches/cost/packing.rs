@@ -7,7 +7,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail, ensure};
 use harness::tools;
 use pack::build::Request;
-use pack::compress::{DEFAULT_LEVEL, Settings};
+use pack::compress::{Levels, Settings};
 use shared::format::Codec;
 
 use crate::loading::Subject;
@@ -30,31 +30,30 @@ pub(crate) struct Packed {
 pub(crate) fn pack(subject: &Subject<'_>, codec: Codec) -> Result<(Vec<u8>, Packed)> {
     let elf = subject.opened.elf.clone();
     let from = elf.len();
-    let settings = Settings { codec, ..Settings::default() };
+    let settings = Settings::of(codec);
     // Makes what follows the process' peak: proc(5), clear_refs.
     fs::write("/proc/self/clear_refs", "5")?;
     let start = processor_seconds()?.own;
     let request = Request { settings, ..Request::new(subject.release(), elf) };
     let pack = request.build(&|_| {})?.pack;
     let seconds = processor_seconds()?.own - start;
-    let by = match codec {
-        Codec::Zstd => format!("pack, zstd, level {DEFAULT_LEVEL}"),
-        _ => format!("pack, {}", codec.name()),
-    };
+    let level = Levels::of(codec).map_or_else(String::new, |levels| format!(", level {}", levels.default));
+    let by = format!("pack, {}{level}", codec.name());
     let to = pack.len();
     Ok((pack, Packed { kernel: subject.release().to_owned(), by, from, to, seconds, peak: Some(peak()?) }))
 }
 
 /// Compresses the kernel by `zstd -T0`.
 pub(crate) fn zstd(subject: &Subject<'_>) -> Result<Packed> {
+    const LEVEL: i32 = Levels::ZSTD.default;
     let mut command = tools::zstd()?;
-    command.args(["-T0", "-q", "-c", &format!("-{DEFAULT_LEVEL}")]).arg(&subject.vmlinux).stdin(Stdio::null());
+    command.args(["-T0", "-q", "-c", &format!("-{LEVEL}")]).arg(&subject.vmlinux).stdin(Stdio::null());
     let start = processor_seconds()?.children;
     let output = command.output()?;
     let seconds = processor_seconds()?.children - start;
     ensure!(output.status.success(), "zstd: {}", String::from_utf8_lossy(&output.stderr));
     let (from, to) = (subject.opened.elf.len(), output.stdout.len());
-    let by = format!("zstd -{DEFAULT_LEVEL} -T0");
+    let by = format!("zstd -{LEVEL} -T0");
     Ok(Packed { kernel: subject.release().to_owned(), by, from, to, seconds, peak: None })
 }
 

@@ -220,7 +220,7 @@ impl Slow {
 }
 
 fn settings(codec: Codec) -> pack::compress::Settings {
-    pack::compress::Settings { codec, ..pack::compress::Settings::default() }
+    pack::compress::Settings::of(codec)
 }
 
 /// Bytes of which each few hundred have a code and tables of their own.

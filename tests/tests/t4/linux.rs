@@ -12,7 +12,6 @@ use harness::trial::{self, Trouble, check};
 use harness::{Exit, Machine, Outcome, initrd, stage0, tools};
 use libtest_mimic::Trial;
 use pack::compress::Settings;
-use shared::format::Codec;
 use shared::memory::MIB;
 
 /// What the pack's own command line has, and the builder's.
@@ -114,7 +113,7 @@ impl Batch {
 
     fn run() -> Result<Self, Trouble> {
         let kernel = kernels::with(&["CONFIG_XEN_PV", "CONFIG_XEN_PVH"])?;
-        let settings = Settings { codec: Codec::Lz4, ..Settings::default() };
+        let settings = Settings::quick();
         let packed = Packed::new("t4-linux", kernel, OWN.to_owned(), settings)?;
         let stage0 = stage0::file()?;
         let mut domains: Vec<Domain> = RUNS.iter().map(|run| run.domain(&packed, stage0.clone())).collect();

@@ -10,7 +10,6 @@ use harness::trial::{self, Trouble, check};
 use harness::{Exit, Machine, Outcome, kernels, stage0};
 use libtest_mimic::Trial;
 use pack::compress::Settings;
-use shared::format::Codec;
 use shared::memory::MIB;
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -21,7 +20,7 @@ pub(crate) fn tests() -> Vec<Trial> {
 fn all() -> Result<(), Trouble> {
     let pairs = pairs();
     let kernel = kernels::with(&["CONFIG_XEN_PV", "CONFIG_XEN_PVH"])?;
-    let settings = Settings { codec: Codec::Lz4, ..Settings::default() };
+    let settings = Settings::quick();
     let packed = Packed::new("t4-older-linux", kernel, "console=hvc0 quiet panic=-1".to_owned(), settings)?;
     let linux = Machine::new("t4-older-linux", stage0::file()?).initrd(&packed.file).limit(Duration::from_secs(120));
     let mut domains = vec![Domain::new(Kind::Pv, linux)];
