@@ -204,7 +204,7 @@ fn sink<M: Memory>(memory: &mut M, manifest: &Manifest<'_>, pack: PhysRange, low
     let first = manifest.room().or_else(|| manifest.modules().next()).filter(|_| low.pack);
     let Some(sunk) = first.map(|member| member.stored.offset()) else { return Ok(0) };
     let handed = pack.start().checked_add(sunk).and_then(|start| PhysRange::new(start, pack.end()).ok());
-    let from = handed.unwrap_or_default();
+    let from = handed.ok_or(LoadError::Unreachable { range: pack })?;
     memory.relocate(from, pack.start()).ok_or(LoadError::Unreachable { range: from })?;
     Ok(sunk)
 }
@@ -283,7 +283,8 @@ fn kernel_cmdline<M: Memory>(
     let own = match manifest.cmdline() {
         None => "",
         Some(member) => {
-            let range = ramdisk.place(member.stored).unwrap_or_default();
+            let (start, len) = (ramdisk.base, member.stored.end());
+            let range = ramdisk.place(member.stored).ok_or(Error::PackUnreachable { start, len })?;
             let bytes = memory.bytes(range).ok_or(LoadError::Unreachable { range })?;
             core::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or(LoadError::CmdlineText)?
         }

@@ -39,9 +39,11 @@ static FOUND: AtomicU8 = AtomicU8::new(0);
 
 impl Xen {
     /// Notes that this is a PV domain.
-    pub fn is_pv() -> Self {
+    ///
+    /// # Safety
+    /// It is one: Xen is asked by SYSCALL from now on.
+    pub unsafe fn set_pv() {
         FOUND.store(Self::Syscall as u8, Relaxed);
-        Self::Syscall
     }
 
     /// Looks for Xen's CPUID leaves, as Linux does, unless it is known.
@@ -75,7 +77,7 @@ impl Xen {
         let [first, second, third, fourth] = arguments;
         macro_rules! call {
             ($instruction:literal) => {
-                // SAFETY: there is a Xen that is asked in this way (`find`, `is_pv`), and it is called as
+                // SAFETY: there is a Xen that is asked in this way (`find`, `set_pv`), and it is called as
                 // public/arch-x86/xen-x86_64.h says: RAX the number, RDI, RSI, RDX, R10 the arguments, which it may
                 // destroy; SYSCALL destroys RCX and R11 too.
                 unsafe {

@@ -19,7 +19,8 @@ use crate::platform::{self, VIRT_BASE, fault};
 
 /// Starts the kernel of a PV domain; called by the entry, once.
 pub(crate) fn pv(start_info: Virt, stack_end: Virt) -> ! {
-    Xen::is_pv();
+    // SAFETY: only the entry of PV domains calls this.
+    unsafe { Xen::set_pv() };
     // SAFETY: the entry calls this once, before anything else.
     unsafe { fault::install_pv() };
     platform::ask_for_no_execute();

@@ -31,9 +31,11 @@ pub fn write(
     let taken = HandOverError::Window { at: day.virt(day.stack.start()) };
     let hinge = Hinge::of(day, machine.structures()).ok_or(taken)?;
     // While the builder's tables still have the numbers by which they are found.
-    let reached = machine.map_at(hinge.at, hinge.page.pfn());
+    // SAFETY: `Hinge::of` chose the address: at most stage0's file or its copy of the manifest is there, which nobody reads
+    // from here on.
+    let reached = unsafe { machine.map_at(hinge.at, hinge.page.pfn()) };
     let old = machine.old_top().filter(|_| reached).ok_or(HandOverError::Window { at: hinge.at })?;
-    rename(machine, day, handed, module);
+    rename(machine, day, handed, module)?;
     let memory = machine.memory();
     write_start_info(memory, day, handed, loaded, module)?;
     write_hypercall_page(machine, loaded)?;
@@ -46,7 +48,8 @@ pub fn write(
     if let Some(frames) = machine.memory().frames() {
         frames.hide(tables);
     }
-    machine.pin(top);
+    // SAFETY: the tables have been written, and the window shows them no more.
+    unsafe { machine.pin(top) };
     Ok(hinge)
 }
 
@@ -67,16 +70,17 @@ fn zero_around(machine: &mut Pv, day: &StartOfDay, loaded: &Loaded<'_>) -> Resul
 /// Where the pack's module lies now; its last page is zero behind it.
 fn module(machine: &mut Pv, loaded: &Loaded<'_>) -> Result<PhysRange, HandOverError> {
     let ramdisk = Ramdisk { base: loaded.arrangement.pack.start() };
-    let module = loaded.manifest.handed(loaded.plan.linux).next().and_then(|stored| ramdisk.place(stored));
-    let module = module.unwrap_or_default();
+    let Some(stored) = loaded.manifest.handed(loaded.plan.linux).next() else { return Ok(PhysRange::EMPTY) };
+    let unreachable = HandOverError::Unreachable { range: loaded.arrangement.pack };
+    let module = ramdisk.place(stored).ok_or(unreachable)?;
     zero_page_end(machine.memory(), &module)?;
     Ok(module)
 }
 
 /// Gives the frames of the rings and of the module the numbers at which the kernel expects them.
-fn rename(machine: &mut Pv, day: &StartOfDay, handed: &PvHanded, module: PhysRange) {
+fn rename(machine: &mut Pv, day: &StartOfDay, handed: &PvHanded, module: PhysRange) -> Result<(), HandOverError> {
     let structures = machine.structures();
-    let Some(frames) = machine.memory().frames() else { return };
+    let Some(frames) = machine.memory().frames() else { return Ok(()) };
     for (mfn, place) in [(handed.info.store_mfn.get(), day.xenstore), (handed.info.console.get(), day.console)] {
         let found = frames.find(Mfn(mfn), structures).and_then(Pfn::phys).filter(|_| !place.is_empty());
         if let Some(Ok(from)) = found.map(|at| PhysRange::sized(at, PAGE_SIZE)) {
@@ -84,8 +88,10 @@ fn rename(machine: &mut Pv, day: &StartOfDay, handed: &PvHanded, module: PhysRan
         }
     }
     if !day.module.is_empty() {
-        frames.relocate(module.page_hull().unwrap_or_default(), day.module, View::Stale);
+        let pages = module.page_hull().map_err(|_| HandOverError::Unreachable { range: module })?;
+        frames.relocate(pages, day.module, View::Stale);
     }
+    Ok(())
 }
 
 fn write_start_info<M: Memory>(
@@ -143,7 +149,8 @@ fn write_hypercall_page(machine: &mut Pv, loaded: &Loaded<'_>) -> Result<(), Han
         return Err(HandOverError::HypercallPage { at });
     }
     let mfn = mfn(machine.memory(), page.pfn()).map_err(|_| HandOverError::HypercallPage { at })?;
-    machine.fill_hypercall_page(mfn);
+    // SAFETY: the frame is the kernel's (checked above), which holds nothing else there.
+    unsafe { machine.fill_hypercall_page(mfn) };
     Ok(())
 }
 

@@ -85,25 +85,34 @@ impl Pv {
     }
 
     /// Maps the frame `pfn` at `at` in the tables that are in use; false if stage0's own things are there.
-    pub fn map_at(&mut self, at: Virt, pfn: Pfn) -> bool {
+    ///
+    /// # Safety
+    /// Nobody needs what is at this address any more.
+    pub unsafe fn map_at(&mut self, at: Virt, pfn: Pfn) -> bool {
         let Some(frames) = self.memory.frames() else { return false };
         let mfn = frames.mfn(pfn).filter(|_| self.builders.reach(frames.list(), self.own, &self.place, at));
         let Some(mfn) = mfn else { return false };
-        // SAFETY: stage0 has nothing at this address (promised by the caller's choice of it, outside the image).
+        // SAFETY: promised by the caller; `reach` keeps stage0's own tables.
         unsafe { calls::map(at, mfn.entry(PAGE)) };
         true
     }
 
     /// Lets Xen check the tables below `top`, and keep them.
-    pub fn pin(&mut self, top: Mfn) {
+    ///
+    /// # Safety
+    /// The tables are in no use, and the window shows none of them.
+    pub unsafe fn pin(&mut self, top: Mfn) {
         let pin = MmuextOp { cmd: MMUEXT_PIN_L4_TABLE, mfn: top.0, ..MmuextOp::default() };
-        // SAFETY: the tables are in no use, and the window does not show them.
+        // SAFETY: promised by the caller.
         unsafe { calls::mmuext(&pin) };
     }
 
     /// Lets Xen fill the hypercall page in this frame.
-    pub fn fill_hypercall_page(&mut self, page: Mfn) {
-        // SAFETY: the frame is the kernel's, which holds nothing else there; Xen takes its machine address (measured).
+    ///
+    /// # Safety
+    /// The frame holds nothing that anybody still needs.
+    pub unsafe fn fill_hypercall_page(&mut self, page: Mfn) {
+        // SAFETY: promised by the caller; Xen takes the frame's machine address (measured).
         unsafe { x86::msr::wrmsr(HYPERCALL_MSR, page.0 << 12) };
     }
 
