@@ -276,3 +276,59 @@ fn blocks_of_lz4_end_as_the_specification_says() {
     assert_eq!(decode(&block(7, &[1, 2, 3, 4, 5]), 6), Err(BlockError::Long));
     assert_eq!(decode(&block(7, &[1, 2, 3, 4, 5]), 14), Err(BlockError::Short { expected: 14, found: 13 }));
 }
+
+/// Four streams of literals of one bit each, of two codes: as many in each as there are to be.
+#[test]
+fn four_streams_have_six_literals_or_more() {
+    for len in 0..12_usize {
+        let quarter = len.div_ceil(4);
+        let lens = [0, 1, 2, 3].map(|n| len.saturating_sub(n * quarter).min(quarter));
+        let streams = lens.map(|len| 1_u8 << len);
+        let section = [&[128, 0x10, 1, 0, 1, 0, 1, 0][..], &streams].concat();
+        let header = (2 | 1 << 2 | len << 4 | section.len() << 14).to_le_bytes();
+        let block = [&header[..3], &section, &[0]].concat();
+        let rest = 100 - len as u32;
+        let blocks =
+            [&[(block.len() << 3 | 2 << 1) as u8, 0, 0][..], &block, &(rest << 3 | 3).to_le_bytes()[..3], &[0]]
+                .concat();
+        let expected = if len < 6 { Err(FrameError::LiteralsFew) } else { Ok(Checksum(0)) };
+        assert_eq!(decode(&frame(100, &blocks), 100), expected, "{len}");
+    }
+}
+
+/// 128 KiB of literals and no more, although the content has room.
+#[test]
+fn a_compressed_block_has_no_more_content_than_any() {
+    let literals = 128 << 10;
+    let section = [&(1_u32 | 3 << 2 | literals << 4).to_le_bytes()[..3], &[7]].concat();
+    let before = [&(1000_u32 << 3 | 2).to_le_bytes()[..3], &[9]].concat();
+    // No sequence, or one by tables of one symbol: no literals, the second distance, a length of 3.
+    for (sequences, more, expected) in
+        [(&[0][..], 0, Ok(Checksum(0))), (&[1, 0x54, 0, 0, 0, 1], 3, Err(FrameError::Long))]
+    {
+        let block = [&section, sequences].concat();
+        let blocks = [&before[..], &(block.len() << 3 | 2 << 1 | 1).to_le_bytes()[..3], &block].concat();
+        let len = 1000 + literals + more;
+        assert_eq!(decode(&frame(len, &blocks), len as usize), expected, "{more}");
+    }
+}
+
+/// Tables that other frames have left behind are of no use to one.
+#[test]
+fn nothing_of_a_frame_before_is_left() {
+    let mut tables = Tables::new();
+    for seed in 0..200_u64 {
+        let before = grammar::frame(&mut Choices::new(&seed.to_le_bytes()), Size::SMALL);
+        for path in [Path::PLAIN, Path::detect()] {
+            let mut content = vec![0; before.content.len()];
+            assert!(zstd::decode(&before.stored, &mut content, &mut tables, path).is_ok());
+            for (error, hex) in REFUSED {
+                if matches!(error, FrameError::CodesMissing | FrameError::TableMissing) {
+                    let stored = bytes(hex);
+                    let mut content = vec![0; content_len(&stored)];
+                    assert_eq!(zstd::decode(&stored, &mut content, &mut tables, path), Err(error), "{seed}");
+                }
+            }
+        }
+    }
+}
