@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use decode::lz4::BlockError;
-use decode::zstd::Checksum;
+use decode::zstd::{Checksum, Tables};
+use decode::{Path, zstd};
 use grammar::others::{Others, compare_lz4};
 use grammar::{Choices, FEATURES, Size};
 
@@ -28,6 +29,19 @@ fn frames_decode_to_their_content() {
     }
     let all = BTreeSet::from(FEATURES);
     assert!(seen == all, "never: {:?}", all.difference(&seen).collect::<Vec<_>>());
+}
+
+/// Sequences whose copies would reach literals that are still to be read, if they were not taken one by one.
+#[test]
+fn frames_decode_where_content_meets_literals() {
+    for seed in 0..1500_u64 {
+        let frame = grammar::far(&mut Choices::new(&seed.to_le_bytes()));
+        for path in [Path::PLAIN, Path::detect()] {
+            let mut content = vec![0x5a; frame.content.len()];
+            let result = zstd::decode(&frame.stored, &mut content, &mut Tables::new(), path);
+            assert!(result.is_ok() && content == frame.content, "seed {seed}, {path:?}: {result:?}");
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use decode::lz4::BlockError;
 use decode::zstd::{Checksum, FrameError, MAX_BLOCKS, MAX_CONTENT, Tables};
 use decode::{Path, lz4, zstd};
 use grammar::others::Others;
-use grammar::{Choices, Size};
+use grammar::{Choices, Distribution, Size, describe};
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u32> = hex.chars().filter_map(|digit| digit.to_digit(16)).collect();
@@ -68,6 +68,8 @@ fn each_cause_is_found() {
         let stored = bytes(hex);
         let result = decode(&stored, content_len(&stored));
         assert_eq!(result.map_err(|error| discriminant(&error)), Err(discriminant(&error)), "{error:?}: {result:?}");
+        let message = result.map_or_else(|error| error.to_string(), |_| String::new());
+        assert!(message.starts_with("expected ") && message.contains(", found "), "{message}");
     }
 }
 
@@ -330,5 +332,30 @@ fn nothing_of_a_frame_before_is_left() {
                 }
             }
         }
+    }
+}
+
+/// Tables of one symbol more than there are, and of an accuracy more than there may be; the same tables within that are taken.
+#[test]
+fn tables_are_of_their_kind() {
+    // Literals' lengths, offsets, matches' lengths: the place of the mode, the symbols, the accuracy.
+    for (place, symbols, max_log) in [(6, 36, 9), (4, 32, 8), (2, 53, 9)] {
+        let sequence = |distribution: &Distribution| {
+            let mode = 2 << place | (0x54 & !(3 << place));
+            let tables = [6, 4, 2].map(|kind| if kind == place { describe(distribution) } else { vec![0] }).concat();
+            let block = [&[0x08, 7, 1, mode][..], &tables, &[0xff; 16]].concat();
+            let blocks = [&((block.len() << 3 | 2 << 1 | 1) as u32).to_le_bytes()[..3], &block].concat();
+            decode(&frame(1000, &blocks), 1000)
+        };
+        let distribution = |symbols: usize, log: usize| {
+            let mut probabilities = vec![0; symbols];
+            (probabilities[0], probabilities[symbols - 1]) = ((1 << log) - 1, 1);
+            Distribution { log, probabilities }
+        };
+        // A distance of four behind one byte, or a stream that is not that of one sequence, is what is found then.
+        let taken = sequence(&distribution(symbols, max_log));
+        assert!(matches!(taken, Err(FrameError::Offset | FrameError::SequencesStream)), "{symbols}: {taken:?}");
+        assert_eq!(sequence(&distribution(symbols + 1, max_log)), Err(FrameError::TableSymbols), "{symbols}");
+        assert_eq!(sequence(&distribution(symbols, max_log + 1)), Err(FrameError::TableAccuracy), "{symbols}");
     }
 }

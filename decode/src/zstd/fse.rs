@@ -140,7 +140,7 @@ pub(crate) fn describe<'a>(
             (false, _) => whole - short,
         };
         stream.skip(if low < short { width } else { width + 1 });
-        *probabilities.get_mut(count).ok_or(Undescribed::Symbols)? = value as i16 - 1;
+        *probabilities.get_mut(count).ok_or_else(|| too_many(&stream))? = value as i16 - 1;
         count += 1;
         match value {
             1 => {
@@ -148,7 +148,7 @@ pub(crate) fn describe<'a>(
                 while more == 3 {
                     more = stream.peek(2) as usize;
                     stream.skip(2);
-                    probabilities.get_mut(count..count + more).ok_or(Undescribed::Symbols)?.fill(0);
+                    probabilities.get_mut(count..count + more).ok_or_else(|| too_many(&stream))?.fill(0);
                     count += more;
                 }
             }
@@ -156,11 +156,14 @@ pub(crate) fn describe<'a>(
             _ => (left, present) = (left - (value - 1), present + 1),
         }
     }
+    let rest = stream.rest().ok_or(Undescribed::End)?;
     // A single symbol has a table of another kind.
-    if present < 2 {
-        return Err(Undescribed::Single);
-    }
-    Ok((log, count, stream.rest().ok_or(Undescribed::End)?))
+    if present < 2 { Err(Undescribed::Single) } else { Ok((log, count, rest)) }
+}
+
+/// Why there are symbols that there are not: behind the end there is no telling.
+fn too_many(stream: &Forward<'_>) -> Undescribed {
+    if stream.rest().is_none() { Undescribed::End } else { Undescribed::Symbols }
 }
 
 /// Fills the table of the accuracy `log`, at most [`MAX_LOG`], whose states `probabilities` share: they and those that -1 stands for

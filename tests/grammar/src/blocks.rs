@@ -39,6 +39,18 @@ impl Blocks {
         }
     }
 
+    /// Appends a large block, and one whose sequences take many bits for few bytes: where its content nears its literals, there is still
+    /// much of its stream.
+    pub(crate) fn far(&mut self, choices: &mut Choices<'_>) {
+        /// The code of offsets from 65533 on, and that of the least length.
+        const ONLY: [Option<usize>; 3] = [None, Some(16), Some(0)];
+        let len = choices.from(66_000, MAX_BLOCK);
+        self.repeated(choices, len);
+        self.raw(choices, Size { literals: 300, ..Size::SMALL });
+        self.sequences.only = ONLY;
+        self.compressed(choices, Size { literals: 200, sequences: 60, ..Size::SMALL });
+    }
+
     /// Ends the frame, after one more block if the content is smaller than a block of the frame says it may be, or if there is none.
     pub(crate) fn end(mut self, choices: &mut Choices<'_>) -> Frame {
         if self.largest > self.content.len() || self.last.is_none() {

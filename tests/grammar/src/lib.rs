@@ -93,6 +93,13 @@ pub fn frame(choices: &mut Choices<'_>, size: Size) -> Frame {
     blocks.end(choices)
 }
 
+/// A frame of little content behind much, which it repeats from far away.
+pub fn far(choices: &mut Choices<'_>) -> Frame {
+    let mut blocks = Blocks::default();
+    blocks.far(choices);
+    blocks.end(choices)
+}
+
 impl Frame {
     /// A frame of these blocks, whose parts begin at `parts`.
     fn of(

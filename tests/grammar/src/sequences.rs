@@ -126,11 +126,13 @@ const KINDS: [(usize, usize, usize); 3] = [(36, 9, 18), (32, 8, 9), (53, 9, 40)]
 pub(crate) struct Sequences {
     tables: [Option<Table>; 3],
     distances: [usize; 3],
+    /// The only symbol of a kind, where that is not left to chance.
+    pub(crate) only: [Option<usize>; 3],
 }
 
 impl Default for Sequences {
     fn default() -> Self {
-        Self { tables: [None, None, None], distances: [1, 4, 8] }
+        Self { tables: [None, None, None], distances: [1, 4, 8], only: [None; 3] }
     }
 }
 
@@ -209,6 +211,10 @@ impl Sequences {
         let made = [LITERAL, OFFSET, MATCH].map(|kind| {
             let (symbols, max_log, small) = KINDS[kind];
             modes[kind] = choices.below(4);
+            if let Some(symbol) = self.only[kind] {
+                modes[kind] = 1;
+                return (Table::single(symbol), vec![symbol as u8]);
+            }
             match (modes[kind], &self.tables[kind]) {
                 (3, Some(table)) if !many => (table.clone(), Vec::new()),
                 (1, _) | (_, _) if modes[kind] == 1 || many => {
