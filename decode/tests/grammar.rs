@@ -35,7 +35,7 @@ fn frames_decode_to_their_content() {
 #[test]
 fn frames_decode_where_content_meets_literals() {
     for seed in 0..1500_u64 {
-        let frame = grammar::far(&mut Choices::new(&seed.to_le_bytes()));
+        let frame = grammar::far(&mut Choices::new(&bytes(seed)));
         for path in [Path::PLAIN, Path::detect()] {
             let mut content = vec![0x5a; frame.content.len()];
             let result = zstd::decode(&frame.stored, &mut content, &mut Tables::new(), path);
