@@ -58,7 +58,7 @@ fn run() -> Result<(), String> {
 /// Builds stage0; gives the path of what the linker made.
 fn built() -> Result<PathBuf, String> {
     let workspace = folder("CARGO_MANIFEST_DIR")?.join("..");
-    for part in ["stage0", "shared", "Cargo.toml", "Cargo.lock", CONFIG] {
+    for part in ["stage0", "shared", "decode", "Cargo.toml", "Cargo.lock", CONFIG] {
         println!("cargo::rerun-if-changed={}", workspace.join(part).display());
     }
     check_target()?;

@@ -180,10 +180,13 @@ const OTHERS: &[(&str, &str)] = &[
         "Make the pack again with `pack`; if it comes again, report it, for the program that made it is faulty.",
     ),
     (
-        "LoadError::DecoderMemory",
-        "Make the pack again with `pack`: another program made it, of blocks that a decoder needs much memory for.",
+        "FrameError::*",
+        "Make the pack again with `pack`; if it comes again, report it, for the program that made it is faulty.",
     ),
-    ("ZstdError::*", "Make the pack again with `pack`: another program made the frame."),
+    (
+        "BlockError::*",
+        "Make the pack again with `pack`; if it comes again, report it, for the program that made it is faulty.",
+    ),
     ("LoadError::Straddles", "Make the pack again with `pack`: another program cut it."),
     (
         "LoadError::View",

@@ -56,7 +56,19 @@ pub enum ImageCause {
         /// Why not.
         cause: DecodeError,
     },
-    /// Two decoders do not make the same of a frame. stage0 might start it.
+    /// A frame's content is not what the frame's own checksum is of. stage0, which does not compare that, would start it.
+    #[error(
+        "is not what it says: frame {index} ({}), expected content with the frame's checksum, found other: do not start it, for no \
+         packer makes such a frame by mistake",
+        codec.name()
+    )]
+    FrameChecksum {
+        /// Its number.
+        index: usize,
+        /// Its codec.
+        codec: Codec,
+    },
+    /// Two decoders do not make the same of a frame. stage0 would start it.
     #[error(
         "is not what it says: frame {index} ({}), expected {expected} bytes on which two decoders agree, found none: do not start it, \
          for no packer makes such a frame by mistake",
@@ -195,6 +207,7 @@ impl<'a> Image<'a> {
         elf.resize(start + usize::try_from(expected).unwrap_or(0), 0);
         decode::frame(codec, stored, &mut elf[start..]).map_err(|why| match why {
             NoContent::Refused(cause) => ImageCause::FrameContent { index, codec, cause },
+            NoContent::Checksum => ImageCause::FrameChecksum { index, codec },
             NoContent::Disputed => ImageCause::Disputed { index, codec, expected },
         })
     }

@@ -4,8 +4,8 @@
 use shared::format::Manifest;
 use shared::kernel::{Kernel, Plan, Protocol, PvLayout, SliceFile};
 use shared::memory::{
-    ArrangeError, Arrangement, Builder, Direct, Found, Low, NeedError, PhysRange, Ram, Room, Started, VirtRange,
-    Wanted, arrange, first_scratch, memory_need, scratch_len, simulated_domain,
+    ArrangeError, Arrangement, Builder, Direct, Found, Low, NeedError, PhysRange, Ram, Room, Started, VIEW_LEN,
+    VirtRange, Wanted, arrange, first_scratch, memory_need, simulated_domain,
 };
 use shared::pv::{PvBuilder, PvError, PvNeedError, PvWanted, SimulatedPv, StartOfDay, pv_memory_need, simulated_pv};
 
@@ -19,7 +19,6 @@ pub struct Surroundings {
     virtual_stage0: VirtRange,
     /// Where a PV builder puts stage0.
     stage0_pv: Option<PvLayout>,
-    scratch: u64,
     /// Bytes of each module in the pack, as a Linux gets them.
     modules: Vec<u64>,
     /// Whether the pack has anything that the kernel is handed.
@@ -84,7 +83,6 @@ impl Surroundings {
             started: Started { stage0: place, pack_len: manifest.pack_len() },
             virtual_stage0: linked.fold(VirtRange::EMPTY, |hull, range| hull.hull(&range)),
             stage0_pv: plan(Protocol::Pv).and_then(|plan| plan.pv),
-            scratch: scratch_len(manifest.frames().map(|frame| frame.codec)),
             modules: manifest.handed(true).map(|module| module.len()).collect(),
             hands: manifest.hands(),
         }
@@ -115,7 +113,7 @@ impl Surroundings {
         let (ram, pack) = simulated_domain(self.builder, memory, &self.started).map_err(NoPlace::Arrange)?;
         let structures = PhysRange::EMPTY;
         let found = Found { ram: &ram, stage0, pack, modules: &[], structures, rsdp: None };
-        let arrangement = first_scratch(&found, self.scratch).and_then(|_| arrange(&found, &self.wanted(plan)));
+        let arrangement = first_scratch(&found, VIEW_LEN).and_then(|_| arrange(&found, &self.wanted(plan)));
         Ok(Arranged { ram, stage0, pack, structures, start_of_day: None, arrangement })
     }
 
@@ -137,7 +135,7 @@ impl Surroundings {
             layout,
             kernel: plan.areas.first().copied().unwrap_or_default(),
             module,
-            scratch: self.scratch,
+            scratch: VIEW_LEN,
             builder: PvBuilder::Toolstack,
         })
     }
@@ -150,7 +148,7 @@ impl Surroundings {
         Wanted {
             kernel: &plan.areas,
             relocation: plan.relocation,
-            scratch: self.scratch,
+            scratch: VIEW_LEN,
             room,
             direct,
             low: Low::of(plan, self.hands),

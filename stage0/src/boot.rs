@@ -8,7 +8,7 @@ use shared::kernel::{Decisions, Kernel, Name, Plan, PlanError, Protocol, PvLayou
 use shared::measure::{self, Hex, Measured, Short};
 use shared::memory::{
     Arrangement, Builder, Direct, FileRange, Found, Holder, Low, MIB, PAGE_SIZE, Phys, PhysRange, Ram, Room, Started,
-    VIEW_LEN, Virt, Wanted, arrange, first_scratch, lowest_place, memory_need, scratch_len, shifted,
+    VIEW_LEN, Virt, Wanted, arrange, first_scratch, lowest_place, memory_need, shifted,
 };
 use shared::pv::{PvDomain, PvWanted, StartOfDay, pv_memory_need};
 use shared::trust::{TrustSlot, check_required};
@@ -149,7 +149,7 @@ pub fn load<'m, M: Machine + ?Sized>(
     let structures = domain.pv.map_or(PhysRange::EMPTY, |pv| pv.structures);
     let rsdp = rsdp(domain.handed);
     let found = Found { ram: &domain.ram, stage0: domain.image, pack, modules: &modules, structures, rsdp };
-    let scratch = scratch_len(manifest.frames().map(|frame| frame.codec));
+    let scratch = VIEW_LEN;
     let started = Started { stage0: domain.image, pack_len: manifest.pack_len() };
 
     let view = match first_scratch(&found, scratch) {

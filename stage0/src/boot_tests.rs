@@ -47,8 +47,6 @@ impl Machine for Emulated {
         NoClock
     }
 
-    fn use_scratch(&mut self, _range: PhysRange) {}
-
     fn relocate(&mut self, _arrangement: &Arrangement) {}
 }
 

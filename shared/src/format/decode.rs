@@ -9,7 +9,7 @@ use super::wire::{
     Codec, DECISION_LOCKED, FrameEntry, HEADER_LEN, Header, MemberEntry, MemberKind, SignatureAlgorithm, SignatureSlot,
     StringEntry,
 };
-use super::zstd::blocks_of;
+use super::zstd::{MAX_BLOCKS, zstd_blocks};
 use super::{BLOCK_WORK, MAX_CMDLINE_LEN, MAX_FRAME_LEN, MAX_KERNEL_LEN, max_stored_len};
 use crate::kernel::Decisions;
 use crate::measure::{ARCHIVE_AT, ROOM_LEN};
@@ -66,7 +66,7 @@ impl Frame<'_> {
 
     /// What decoding `stored`, its stored bytes, counts towards [`super::MAX_HEAD_WORK`].
     pub fn work(&self, stored: &[u8]) -> u64 {
-        let blocks = if self.codec == Codec::Zstd { blocks_of(stored) } else { 1 };
+        let blocks = if self.codec == Codec::Zstd { zstd_blocks(stored).unwrap_or(MAX_BLOCKS) } else { 1 };
         self.content.len() + BLOCK_WORK * blocks as u64
     }
 }

@@ -90,10 +90,9 @@
 //! | 32 | 32 | BLAKE3 | of the stored bytes, checked before anything decodes them |
 //!
 //! A zstd frame is one frame of RFC 8878 of a single segment, which makes the content its window, with a content size, a
-//! checksum, no dictionary, and at most [`MAX_BLOCKS`] blocks, none of which says that it has more literals than a block
-//! can ([`check_zstd`]): `zstd -d` over the kernel's stored bytes gives the ELF file. A reader may give its decoder
-//! [`crate::memory::decoder_len`] bytes, and refuse a frame that makes it take more. An LZ4 frame is one bare
-//! block, whose decoded size is the content length.
+//! checksum, no dictionary, and at most [`MAX_BLOCKS`] blocks: `zstd -d` over the kernel's stored bytes gives the ELF file. A reader
+//! need not compare the checksum, which is of what the BLAKE3 names already. An LZ4 frame is one bare block, whose decoded size
+//! is the content length, and which ends as lz4's `doc/lz4_Block_format.md` wants it.
 //!
 //! Frames are cut at least at the start and the end of every loadable segment's bytes in the file, and of the symbol
 //! and string tables of a kernel that asks for them: a frame lies wholly within, or wholly outside of, each. They are
@@ -125,7 +124,7 @@ pub use decode::{Frame, Manifest, Member};
 pub use encode::{EncodedFrame, EncodedKernel, EncodedModule, PackContent, put_signature};
 pub use error::{FormatError, Part};
 pub use wire::{Codec, HEADER_LEN, MemberKind, SignatureAlgorithm, SignatureSlot};
-pub use zstd::{MAX_BLOCKS, ZstdError, check_zstd};
+pub use zstd::{MAX_BLOCKS, zstd_blocks};
 
 /// The first eight bytes of every pack. No archive, compressor, ELF or boot image begins with them, so no toolstack
 /// takes a pack for something to unwrap. The last two tell a transfer that rewrote line ends.
@@ -159,7 +158,7 @@ pub const MAX_KERNEL_LEN: u64 = 2 << 30;
 /// Upper bound of a command line in a pack, bytes: Linux takes 2048 on x86, PV start_info 1023; others have no bound.
 pub const MAX_CMDLINE_LEN: u64 = 4095;
 
-/// Upper bound of a frame's content, bytes: also the largest window that a decoder must keep.
+/// Upper bound of a frame's content, bytes: what is decoded at a time, by as many threads as pack has.
 pub const MAX_FRAME_LEN: u32 = 2 << 20;
 
 /// Upper bound of what is decoded before anything is placed: the content's bytes of each frame, each time that it is decoded, and 4 KiB

@@ -13,7 +13,6 @@ use core::fmt;
 use super::claims::{Claim, ClaimError, Claims, Holder, span};
 use super::{GIB, MIB, Phys, PhysRange, Ram};
 use crate::direct::{Block, shadows};
-use crate::format::Codec;
 use crate::kernel::{Plan, Protocol, Relocation};
 
 /// Most modules that the builder may pass beside the pack. libxl passes one besides, QEMU and Xen's dom0 builder none.
@@ -32,19 +31,6 @@ pub const MAX_MODULE_CMDLINE_LEN: usize = 1023;
 
 /// Bytes into which the parts of an ELF file are decoded that a plan needs.
 pub const VIEW_LEN: u64 = 256 << 10;
-
-/// Bytes that decoding a frame of `codec` needs: zstd's decoder keeps a window of 2 MiB and tables.
-pub const fn decoder_len(codec: Codec) -> u64 {
-    match codec {
-        Codec::None | Codec::Lz4 => 0,
-        Codec::Zstd => 4 * MIB,
-    }
-}
-
-/// Bytes of scratch for a kernel whose frames have these codecs: views, then what the hungriest decoder needs.
-pub fn scratch_len(codecs: impl Iterator<Item = Codec>) -> u64 {
-    VIEW_LEN + codecs.map(decoder_len).max().unwrap_or(0)
-}
 
 /// What lies where when stage0 begins.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@ mod ram;
 pub use address::{FileRange, PAGE_SIZE, Pfn, Phys, PhysRange, RangeError, Virt, VirtRange};
 pub use arrange::{
     ArrangeError, Arrangement, Direct, Found, Low, MAX_MODULE_CMDLINE_LEN, MAX_MODULES, Room, START_INFO_LEN,
-    TABLES_LEN, VIEW_LEN, Wanted, arrange, decoder_len, first_scratch, lowest_place, scratch_len, shifted,
+    TABLES_LEN, VIEW_LEN, Wanted, arrange, first_scratch, lowest_place, shifted,
 };
 pub use claims::{Claim, ClaimError, Claims, Holder};
 pub use need::{Builder, NeedError, Started, memory_need, simulated_domain};

@@ -4,7 +4,7 @@ use core::fmt;
 
 use shared::format::Codec;
 use shared::kernel::RelocError;
-use shared::memory::{FileRange, PhysRange, decoder_len};
+use shared::memory::{FileRange, PhysRange};
 
 use super::decode::DecodeError;
 
@@ -30,8 +30,6 @@ pub enum LoadError {
         /// Why not.
         cause: DecodeError,
     },
-    /// A frame is such that its decoder would take more memory than it has. Which frame, the heap does not know.
-    DecoderMemory,
     /// A frame holds bytes both of what goes to one place and of something else.
     Straddles {
         /// Its number.
@@ -69,11 +67,6 @@ impl fmt::Display for LoadError {
             Self::Decode { index, codec, cause } => {
                 write!(f, "frame does not decode: frame {index} ({}), {cause}", codec.name())
             }
-            Self::DecoderMemory => write!(
-                f,
-                "frame does not decode: a zstd frame, expected one whose decoder takes at most {} KiB, found one that takes more",
-                decoder_len(Codec::Zstd) / 1024
-            ),
             Self::Straddles { index, range } => write!(
                 f,
                 "frame is cut wrongly: frame {index}, expected it within or outside of file range {range}, found both"

@@ -24,7 +24,7 @@ pub(super) fn decode_frame<M: Memory, S: Source, C: Clock>(
     if !meter.measure(Phase::Verify, frame.stored.len(), || hash::is_of(frame.blake3, stored)) {
         return Err(LoadError::FrameHash { index: frame.index });
     }
-    meter
+    let _ = meter
         .measure(Phase::Decode, frame.content.len(), || decode(frame.codec, stored, content))
         .map_err(|cause| LoadError::Decode { index: frame.index, codec: frame.codec, cause })?;
     Ok(frame.work(stored))

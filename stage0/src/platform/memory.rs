@@ -2,9 +2,8 @@
 
 use core::{ptr, slice};
 
-use shared::memory::{PAGE_SIZE, Phys, PhysRange, VIEW_LEN};
+use shared::memory::{PAGE_SIZE, Phys, PhysRange};
 
-use super::heap;
 use super::pv::{ByXen, Frames, View};
 use crate::entry::WINDOW;
 use crate::load::Memory;
@@ -12,9 +11,8 @@ use crate::load::Memory;
 /// The domain's memory from 0 on, at most 4 GiB, but for what stage0 itself stands on.
 #[derive(Debug)]
 pub struct PhysicalMemory {
-    /// stage0's image, its page tables once it has its own, and the decoders' heap while there is one: memory that Rust
-    /// code holds by other means.
-    own: [PhysRange; 3],
+    /// stage0's image, and its page tables once it has its own: memory that Rust code holds by other means.
+    own: [PhysRange; 2],
     /// What the window shows ends here.
     end: Phys,
     /// In a PV domain: by whom what moves is renamed instead of copied.
@@ -29,27 +27,15 @@ impl PhysicalMemory {
     /// [`PhysicalMemory::set_place`]; `image` holds all memory in which Rust
     /// code has variables, constants, code, or page tables.
     pub(super) const unsafe fn new(image: PhysRange, end: Phys) -> Self {
-        Self { own: [image, PhysRange::EMPTY, PhysRange::EMPTY], end, frames: None }
+        Self { own: [image, PhysRange::EMPTY], end, frames: None }
     }
 
-    /// Changes where stage0 stands. There is no heap from now on.
+    /// Changes where stage0 stands.
     ///
     /// # Safety
-    /// As for [`PhysicalMemory::new`], for `image` and `tables` together. Nothing of the heap is in use.
+    /// As for [`PhysicalMemory::new`], for `image` and `tables` together.
     pub(super) unsafe fn set_place(&mut self, image: PhysRange, tables: PhysRange) {
-        self.own = [image, tables, PhysRange::EMPTY];
-        // SAFETY: without a byte it gives out none, and nothing that it gave out is in use (promised by the caller).
-        unsafe { heap::HEAP.give(ptr::null_mut(), 0) };
-    }
-
-    /// Takes what of the scratch is behind views for the heap, in the place of any before it, as [`super::Machine::use_scratch`] has it.
-    pub(super) fn use_scratch(&mut self, range: PhysRange) {
-        let start = range.start().checked_add(VIEW_LEN);
-        let Some(Ok(heap)) = start.map(|start| PhysRange::new(start, range.end())) else { return };
-        self.own[2] = heap;
-        // SAFETY: 1. scratch is claimed RAM that the window shows; nothing else is there, and from now on it is lent to nobody;
-        // 2. decoders live only within one frame's decoding.
-        unsafe { heap::HEAP.give(pointer(heap.start()), heap.len() as usize) };
+        self.own = [image, tables];
     }
 
     /// Where `range` is seen; `None` if the window does not show it, or it is stage0's own.

@@ -5,7 +5,6 @@ pub mod blake3;
 #[cfg(all(target_arch = "x86_64", not(miri), any(test, target_os = "none")))]
 mod copy;
 pub mod handed;
-pub mod heap;
 pub mod pv;
 
 #[cfg(target_os = "none")]
@@ -73,8 +72,9 @@ pub trait Machine {
     /// Its clock.
     fn clock(&self) -> Self::Clock;
 
-    /// Gives `range` to the decoders. Nothing that they allocated before is alive.
-    fn use_scratch(&mut self, range: PhysRange);
+    /// Is told that stage0 decodes into `range` from now on, to look at it. Only a machine that watches what stage0 writes to does
+    /// anything.
+    fn use_scratch(&mut self, _range: PhysRange) {}
 
     /// Moves stage0 to where the arrangement has it, and runs on page tables there from now on.
     fn relocate(&mut self, arrangement: &Arrangement);

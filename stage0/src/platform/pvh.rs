@@ -88,10 +88,6 @@ impl Machine for Pvh {
         TimeStampCounter
     }
 
-    fn use_scratch(&mut self, range: PhysRange) {
-        self.memory.use_scratch(range);
-    }
-
     fn relocate(&mut self, arrangement: &Arrangement) {
         let tables = arrangement.tables;
         // SAFETY: the arrangement has claimed the tables' place for them, below 4 GiB.
@@ -101,7 +97,7 @@ impl Machine for Pvh {
         let (from, to) = (pointer(self.image.start()), pointer(arrangement.stage0.start()));
         // SAFETY: 1. the new tables map the image at the same addresses, to the place that gets its copy; 2. that place
         // is claimed and does not overlap the old one; 3. nothing that PhysicalMemory lent is in use: `self` is
-        // borrowed mutably; 4. nothing of the heap is in use.
+        // borrowed mutably.
         unsafe {
             move_and_switch(to, from, words, tables.start().0);
             self.memory.set_place(arrangement.stage0, tables);

@@ -1,7 +1,4 @@
 //! See [`fuzz::decode`].
 #![no_main]
 
-#[path = "../guest_heap.rs"]
-mod guest_heap;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| guest_heap::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::decode::run(data));

@@ -26,7 +26,7 @@ impl Expected {
 
     fn of(root: &Path) -> Result<Self, String> {
         let mut files: Vec<PathBuf> = Vec::new();
-        for folder in ["shared", "stage0", "pack", "tests/tests"] {
+        for folder in ["shared", "stage0", "decode", "pack", "tests/tests"] {
             sources(&root.join(folder), &mut files);
         }
         let mut expected = Self { code: String::new(), texts: Vec::new() };

@@ -33,9 +33,10 @@ impl Message {
 }
 
 /// The crates whose messages are for people, with what their part of the catalogue begins with.
-const PARTS: [(&str, &str); 3] = [
+const PARTS: [(&str, &str); 4] = [
     ("stage0", "What stage0 alone says, behind `stage0: error: `"),
     ("shared", "What both say"),
+    ("decode", "What both say of a frame, behind its number"),
     ("pack", "What `pack` alone says, behind `pack: error: ` and, mostly, the name of a file"),
 ];
 

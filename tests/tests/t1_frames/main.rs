@@ -22,7 +22,10 @@ use shared::trust::TrustSlot;
 const LIMIT: Duration = Duration::from_secs(5);
 
 fn main() {
-    let mut tests = vec![trial::test("frames_of_two_contents", disputed::run)];
+    let mut tests = vec![
+        trial::test("frames_of_two_contents", disputed::two_contents),
+        trial::test("frames_of_another_checksum", disputed::other_checksum),
+    ];
     tests.extend(slow::tests());
     trial::main(tests);
 }

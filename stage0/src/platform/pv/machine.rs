@@ -68,7 +68,7 @@ impl Pv {
         // SAFETY: 1. called once; 2. the window shows all frames of RAM up to its end, writable, but for what is hidden;
         // 3. all that Rust code holds is within the image or the builder's structures.
         let mut memory = unsafe { PhysicalMemory::new(image, Phys(frames * PAGE_SIZE)) };
-        // SAFETY: as above, for both; there is no heap yet.
+        // SAFETY: as above, for both.
         unsafe { memory.set_place(image, structures) };
         memory.rename_by(Frames::new(list, place.range.start().pfn(), ByXen));
         Ok((Self { memory, image, structures, builders, place, own }, ram))
@@ -159,17 +159,13 @@ impl Machine for Pv {
         TimeStampCounter
     }
 
-    fn use_scratch(&mut self, range: PhysRange) {
-        self.memory.use_scratch(range);
-    }
-
     fn relocate(&mut self, arrangement: &Arrangement) {
         let (image, structures) = (arrangement.stage0, arrangement.structures);
         if let Some(frames) = self.memory.frames() {
             frames.relocate(self.image, image, View::Hidden);
             frames.relocate(self.structures, structures, View::Hidden);
         }
-        // SAFETY: stage0 stands on the same frames as before, which have these numbers now; nothing of the heap is in use.
+        // SAFETY: stage0 stands on the same frames as before, which have these numbers now.
         unsafe { self.memory.set_place(image, structures) };
         let moved = structures.start().pfn().0.wrapping_sub(self.structures.start().pfn().0);
         self.builders.first = Pfn(self.builders.first.0.wrapping_add(moved));
