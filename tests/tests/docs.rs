@@ -1,6 +1,7 @@
 //! The documents: that what they point to is there, and that the worked examples are what comes of the corpus.
 
 use std::fs;
+use std::path::Path;
 
 use harness::cache;
 use harness::corpus::{self, Entry};
@@ -30,16 +31,24 @@ fn links() -> Result<(), Trouble> {
         let text = read(name)?;
         let path = cache::workspace().join(name);
         let folder = path.parent().unwrap_or(&path);
-        let headings: Vec<String> = text.lines().filter_map(|line| line.strip_prefix('#')).map(anchor).collect();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let found = match link.strip_prefix('#') {
-                Some(heading) => headings.iter().any(|known| known == heading),
-                None => folder.join(link).exists(),
+            let (file, heading) = link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
+            // None is this page.
+            let target = if file.is_empty() { path.clone() } else { folder.join(file) };
+            let found = match heading {
+                Some(heading) => headings(&target).iter().any(|known| known == heading),
+                None => target.exists(),
             };
             check(found, format!("{name}: {link}"))?;
         }
     }
     Ok(())
+}
+
+/// The headings of a page, as links name them; none if there is no such page.
+fn headings(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap_or_default();
+    text.lines().filter_map(|line| line.strip_prefix('#')).map(anchor).collect()
 }
 
 /// A heading as a link names it.
