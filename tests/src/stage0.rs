@@ -104,13 +104,13 @@ pub fn find(body: &[u8], place: &[u8]) -> Result<usize> {
 /// What stage0 puts back once it has hashed by vectors (platform/vectors.rs), each in the order of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restore {
-    /// The upper halves of YMM: xrstor64 [rdi].
+    /// The upper halves of YMM: `xrstor64 [rdi]`.
     Upper,
-    /// The FPU and XMM: fxrstor64 [rdi].
+    /// The FPU and XMM: `fxrstor64 [rdi]`.
     Vectors,
-    /// XCR0: mov eax, esi; xsetbv.
+    /// XCR0: `mov eax, esi; xsetbv`.
     Xcr0,
-    /// CR4: mov rdx, [rdi + 0x340]; mov cr4, rdx.
+    /// CR4: `mov rdx, [rdi + 0x340]; mov cr4, rdx`.
     Cr4,
 }
 
