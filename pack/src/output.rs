@@ -84,7 +84,10 @@ impl Output {
             Err(error) => return Err(unwritable(error)),
         };
         let output = Self { named, path, permissions };
-        output.temporary().map_err(unwritable)?;
+        // A file with a name would be left there if this program ended now.
+        if output.nameless().is_none() {
+            output.temporary().map_err(unwritable)?;
+        }
         Ok(output)
     }
 
