@@ -73,10 +73,11 @@ fn named(processor: &str) -> String {
     processor.replace(',', "")
 }
 
-fn direct(processor: &str) -> Result<Outcome, Trouble> {
+/// Without stage0; `what` tells apart the logs of tests that run beside each other.
+fn direct(processor: &str, what: &str) -> Result<Outcome, Trouble> {
     let case = case();
-    let machine =
-        case.machine(format!("t1-vectors-{}-direct", named(processor)), case.kernel()?).append(Case::cmdline());
+    let name = format!("t1-vectors-{}-{what}-direct", named(processor));
+    let machine = case.machine(name, case.kernel()?).append(Case::cmdline());
     let machine = match case.module()? {
         Some(module) => machine.initrd(module),
         None => machine,
@@ -93,7 +94,7 @@ fn packed(processor: &str, what: &str, body: &[u8]) -> Result<Outcome, Trouble> 
 }
 
 fn as_without(processor: &str, has: Has) -> Result<(), Trouble> {
-    let (direct, packed) = (direct(processor)?, packed(processor, "packed", &stage0::body()?)?);
+    let (direct, packed) = (direct(processor, "packed")?, packed(processor, "packed", &stage0::body()?)?);
     case().compare(&direct, &packed, &differ::PVH_BY_QEMU)?;
     // Each in its own words, or none could tell the difference.
     let lines = Lines::of(&packed.serial);
@@ -107,7 +108,7 @@ fn noticed(processor: &str, restore: Restore, expected: &[&str]) -> Result<(), T
     let mut body = stage0::body()?;
     restore.leave_out(&mut body)?;
     let what = format!("without-{restore:?}");
-    let (direct, packed) = (direct(processor)?, packed(processor, &what, &body)?);
+    let (direct, packed) = (direct(processor, &what)?, packed(processor, &what, &body)?);
     let differences = Lines::of(&direct.serial).differences(&Lines::of(&packed.serial));
     let names: Vec<&str> = differences.iter().map(|difference| difference.name.as_str()).collect();
     let names: Vec<&str> = names.into_iter().filter(|name| !differ::PVH_BY_QEMU.contains(name)).collect();
